@@ -1,0 +1,25 @@
+//! Logs: one line per request or batch to standard error, as text for people or JSON for programs.
+
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Starts logging for the process. `filter` is in `RUST_LOG`'s syntax, such as `info` or `warn,router=debug`.
+pub fn init_logs(format: LogFormat, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|cause| anyhow::anyhow!("the log filter {filter:?} is not in RUST_LOG's syntax: {cause}"))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    let started = match format {
+        LogFormat::Text => lines.compact().try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|cause| anyhow::anyhow!("logging was started twice: {cause}"))
+}

@@ -1,0 +1,262 @@
+//! Records of the `control` topic and the state they fold into: who the tenants are, which assets are theirs, which apps
+//! may deliver. Secrets are here only sealed; this crate cannot open them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AppId, Asset, RawRef, TenantId};
+
+/// One thing an operator, or the platform itself, did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlRecord {
+    /// When, Unix milliseconds.
+    pub at_ms: i64,
+    /// Who: `admin` for the holder of the admin token, `platform` for Tidings itself.
+    pub actor: String,
+    /// What.
+    #[serde(flatten)]
+    pub action: Action,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// An app may deliver, with these verify tokens and secrets. Replaces an app of that name.
+    AppAdded(App),
+    /// An app's verify tokens and secrets were replaced.
+    AppRotated(App),
+    /// An app may no longer deliver.
+    AppRemoved {
+        /// Which.
+        app: AppId,
+    },
+    /// A client organisation was added, or renamed.
+    TenantAdded {
+        /// Which.
+        tenant: TenantId,
+        /// The organisation's name.
+        name: String,
+    },
+    /// A tenant's events are parked from here on.
+    TenantSuspended {
+        /// Which.
+        tenant: TenantId,
+    },
+    /// A suspended tenant's events flow again, the parked ones included.
+    TenantResumed {
+        /// Which.
+        tenant: TenantId,
+    },
+    /// An asset's events go to this tenant from here on, the parked ones included.
+    AssetConnected {
+        /// Whose.
+        tenant: TenantId,
+        /// Which.
+        asset: Asset,
+    },
+    /// An asset's events are parked from here on.
+    AssetDisconnected {
+        /// Whose it was.
+        tenant: TenantId,
+        /// Which.
+        asset: Asset,
+    },
+    /// Quarantined deliveries are to go through the normal path again.
+    QuarantineRedriven {
+        /// Which deliveries.
+        raw: Vec<RawRef>,
+    },
+    /// Deliveries that coverage found missing downstream are to go through the normal path again.
+    HolesRerouted {
+        /// Which deliveries.
+        raw: Vec<RawRef>,
+    },
+}
+
+impl Action {
+    /// The action as its one word: an audit entry's `action`.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::AppAdded(_) => "app_added",
+            Self::AppRotated(_) => "app_rotated",
+            Self::AppRemoved { .. } => "app_removed",
+            Self::TenantAdded { .. } => "tenant_added",
+            Self::TenantSuspended { .. } => "tenant_suspended",
+            Self::TenantResumed { .. } => "tenant_resumed",
+            Self::AssetConnected { .. } => "asset_connected",
+            Self::AssetDisconnected { .. } => "asset_disconnected",
+            Self::QuarantineRedriven { .. } => "quarantine_redriven",
+            Self::HolesRerouted { .. } => "holes_rerouted",
+        }
+    }
+
+    /// The tenant it concerns; `None` for the platform as a whole.
+    pub const fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::TenantAdded { tenant, .. }
+            | Self::TenantSuspended { tenant }
+            | Self::TenantResumed { tenant }
+            | Self::AssetConnected { tenant, .. }
+            | Self::AssetDisconnected { tenant, .. } => Some(tenant),
+            Self::AppAdded(_)
+            | Self::AppRotated(_)
+            | Self::AppRemoved { .. }
+            | Self::QuarantineRedriven { .. }
+            | Self::HolesRerouted { .. } => None,
+        }
+    }
+
+    /// What it was done to, as an audit entry shows it. Never a secret.
+    pub fn target(&self) -> String {
+        match self {
+            Self::AppAdded(app) | Self::AppRotated(app) => format!("app {}", app.id),
+            Self::AppRemoved { app } => format!("app {app}"),
+            Self::TenantAdded { tenant, .. } | Self::TenantSuspended { tenant } | Self::TenantResumed { tenant } => {
+                format!("tenant {tenant}")
+            }
+            Self::AssetConnected { asset, .. } | Self::AssetDisconnected { asset, .. } => format!("asset {asset}"),
+            Self::QuarantineRedriven { raw } => format!("{} quarantined deliveries", raw.len()),
+            Self::HolesRerouted { raw } => format!("{} missing deliveries", raw.len()),
+        }
+    }
+}
+
+/// An app with everything ingest needs to know of it, secrets sealed with the root key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Its name in `/webhooks/{app}`.
+    pub id: AppId,
+    /// Sealed verify tokens: any of them answers a handshake.
+    pub verify_tokens: Vec<String>,
+    /// Sealed secrets: any of them may have signed.
+    pub secrets: Vec<AppSecret>,
+}
+
+/// One sealed secret of an app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppSecret {
+    /// Which of the app's secrets it is.
+    pub role: SecretRole,
+    /// The secret, sealed with the root key; text as `seal` writes it.
+    pub sealed: String,
+}
+
+/// Which of an app's secrets signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretRole {
+    /// The app secret in use.
+    Current,
+    /// The app secret that is about to be used: added before it is reset at Meta.
+    Next,
+    /// The separate secret of "Instagram API with Instagram Login" (`meta-platform.md` §1.2).
+    Instagram,
+}
+
+impl SecretRole {
+    /// The role as its one word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Next => "next",
+            Self::Instagram => "instagram",
+        }
+    }
+}
+
+/// Everything `control` says, folded up to a position.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ControlState {
+    /// Offset of the first record that is not folded in.
+    pub position: u64,
+    /// Apps by name.
+    pub apps: BTreeMap<AppId, App>,
+    /// Tenants by id.
+    pub tenants: BTreeMap<TenantId, Tenant>,
+    /// Whose each connected asset is.
+    pub routes: HashMap<Asset, Route>,
+}
+
+/// A client organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its name.
+    pub name: String,
+    /// Whether its events flow.
+    pub state: TenantState,
+}
+
+/// Whether a tenant's events flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TenantState {
+    /// They flow.
+    Active,
+    /// They are parked.
+    Suspended,
+}
+
+/// Whose an asset is, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The owner.
+    pub tenant: TenantId,
+    /// Offset in `control` of the connect.
+    pub since: u64,
+}
+
+impl ControlState {
+    /// Folds the record at `offset`. A record already folded in changes nothing.
+    pub fn apply(&mut self, offset: u64, record: &ControlRecord) {
+        if offset < self.position {
+            return;
+        }
+        self.position = offset + 1;
+        match &record.action {
+            Action::AppAdded(app) | Action::AppRotated(app) => {
+                self.apps.insert(app.id.clone(), app.clone());
+            }
+            Action::AppRemoved { app } => {
+                self.apps.remove(app);
+            }
+            Action::TenantAdded { tenant, name } => {
+                let state = self.tenants.get(tenant).map_or(TenantState::Active, |known| known.state);
+                self.tenants.insert(tenant.clone(), Tenant { name: name.clone(), state });
+            }
+            Action::TenantSuspended { tenant } => self.set_state(tenant, TenantState::Suspended),
+            Action::TenantResumed { tenant } => self.set_state(tenant, TenantState::Active),
+            Action::AssetConnected { tenant, asset } => {
+                // The first connection wins: the console refuses a second one, and of two that race the later one is void.
+                self.routes
+                    .entry(asset.clone())
+                    .or_insert_with(|| Route { tenant: tenant.clone(), since: offset });
+            }
+            Action::AssetDisconnected { tenant, asset } => {
+                if self.routes.get(asset).is_some_and(|route| route.tenant == *tenant) {
+                    self.routes.remove(asset);
+                }
+            }
+            Action::QuarantineRedriven { .. } | Action::HolesRerouted { .. } => {}
+        }
+    }
+
+    /// Counts a record this version cannot read as folded, so the position stays true.
+    pub fn skip(&mut self, offset: u64) {
+        self.position = self.position.max(offset + 1);
+    }
+
+    /// The active tenant that owns the first of `assets` that is connected, and that asset.
+    pub fn route<'a>(&self, assets: &'a [Asset]) -> Option<(&'a Asset, &TenantId)> {
+        let (asset, route) = assets.iter().find_map(|asset| Some((asset, self.routes.get(asset)?)))?;
+        let active = self.tenants.get(&route.tenant).is_some_and(|tenant| tenant.state == TenantState::Active);
+        active.then_some((asset, &route.tenant))
+    }
+
+    fn set_state(&mut self, tenant: &TenantId, state: TenantState) {
+        if let Some(known) = self.tenants.get_mut(tenant) {
+            known.state = state;
+        }
+    }
+}
