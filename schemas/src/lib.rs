@@ -3,16 +3,41 @@
 //! Everything here is pure: no I/O, no async, no clock. Services depend on this crate and never on one another, so what
 //! stands here is all that one part may assume about another.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod content;
 mod control;
+mod event;
 mod id;
+mod id_key;
+mod identifier;
+mod json;
+mod messaging;
+mod partition;
 mod pointer;
 mod raw;
+mod reading;
+mod split;
+mod time;
 mod topic;
+mod whatsapp;
+mod whatsapp_message;
+mod wire;
 
+pub use content::{
+    Attachment, Button, ContactCard, ContactProfile, Content, DeliveryStatus, Edited, Location, MessageContent, Order,
+    OrderItem, PlatformError, Postback, Pricing, Reaction, Referral, ReplyTo, Source, Status, Unrecognized, Watermark,
+};
 pub use control::{Action, App, AppSecret, ControlRecord, ControlState, Route, SecretRole, Tenant, TenantState};
+pub use event::{Direction, Event, EventContext, Kind};
 pub use id::{
     AppId, Asset, AssetKind, Channel, ConversationId, EventId, IdError, MessageKey, SubjectId, TenantId,
 };
+pub use id_key::IdKey;
+pub use identifier::{Identifier, IdentifierKind};
+pub use partition::shallow_partition;
 pub use pointer::{Outcome, Pointer, Reason};
-pub use raw::{RawPosition, RawRef};
+pub use raw::{RawPosition, RawPositionError, RawRef, raw_header};
+pub use split::{Item, Split, split};
 pub use topic::Topics;
+pub use wire::{DecodeError, Encoded, structured};

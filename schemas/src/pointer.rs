@@ -56,6 +56,8 @@ pub enum Reason {
     NoAsset,
     /// Nested deeper than is safe to read.
     TooDeep,
+    /// More items than any delivery of Meta's holds, by far.
+    TooManyItems,
     /// The record is larger than the log takes.
     TooLarge,
     /// The raw record lacks the headers that ingest always writes.
@@ -66,12 +68,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for metrics and documentation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::EmptyBody,
         Self::NotJson,
         Self::NotAnEnvelope,
         Self::NoAsset,
         Self::TooDeep,
+        Self::TooManyItems,
         Self::TooLarge,
         Self::NotOurs,
         Self::Crashed,
@@ -85,6 +88,7 @@ impl Reason {
             Self::NotAnEnvelope => "not_an_envelope",
             Self::NoAsset => "no_asset",
             Self::TooDeep => "too_deep",
+            Self::TooManyItems => "too_many_items",
             Self::TooLarge => "too_large",
             Self::NotOurs => "not_ours",
             Self::Crashed => "crashed",

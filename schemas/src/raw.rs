@@ -87,6 +87,20 @@ macro_rules! as_text {
 as_text!(RawRef);
 as_text!(RawPosition);
 
+/// Names of the headers that ingest writes beside every body in `raw`. All hold UTF-8 text.
+pub mod raw_header {
+    /// The app it arrived for: an [`AppId`](crate::AppId).
+    pub const APP: &str = "app";
+    /// When it arrived, Unix milliseconds in decimal.
+    pub const RECEIVED_AT: &str = "received_at";
+    /// `X-Hub-Signature-256` as it was received.
+    pub const SIGNATURE: &str = "signature";
+    /// Which secret signed: the word of a [`SecretRole`](crate::SecretRole).
+    pub const SECRET: &str = "secret";
+    /// `Content-Type` as it was received.
+    pub const CONTENT_TYPE: &str = "content_type";
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,53 +1,16 @@
 //! The log embedded in one process, on `fjall`.
+//!
+//! One writer thread takes everything that waits, writes it as one batch, syncs once, and only then confirms. Groups are
+//! coordinated in memory, their positions are kept in the store. Its folder belongs to one process.
 
-use std::path::PathBuf;
-use std::time::Duration;
+mod codec;
+mod consumer;
+mod group;
+mod log;
+mod reader;
+mod store;
+mod sweep;
+mod writer;
 
-use async_trait::async_trait;
-
-use crate::backend::{Backend, ConsumerBackend, ReaderBackend};
-use crate::{AppendError, Bounds, LogError, Pending, Record, Subscription, Topic, TopicPartition, TopicSpec};
-
-/// Where the embedded log lives.
-#[derive(Debug, Clone)]
-pub struct EmbeddedConfig {
-    /// Its folder; made when missing.
-    pub folder: PathBuf,
-}
-
-pub(crate) struct EmbeddedLog;
-
-impl EmbeddedLog {
-    pub(crate) async fn open(_config: EmbeddedConfig) -> Result<Self, LogError> {
-        Err(LogError::Fatal { cause: "skeleton".into() })
-    }
-}
-
-#[async_trait]
-impl Backend for EmbeddedLog {
-    fn append(&self, _: &TopicPartition, _: Record) -> Result<Pending, AppendError> {
-        unimplemented!()
-    }
-    async fn ensure(&self, _: &TopicSpec) -> Result<(), LogError> {
-        unimplemented!()
-    }
-    async fn partitions(&self, _: &Topic) -> Result<Option<u32>, LogError> {
-        unimplemented!()
-    }
-    async fn bounds(&self, _: &TopicPartition) -> Result<Bounds, LogError> {
-        unimplemented!()
-    }
-    async fn committed(&self, _: &str, _: &TopicPartition) -> Result<Option<u64>, LogError> {
-        unimplemented!()
-    }
-    async fn subscribe(&self, _: Subscription) -> Result<Box<dyn ConsumerBackend>, LogError> {
-        unimplemented!()
-    }
-    async fn reader(&self, _: &TopicPartition, _: u64) -> Result<Box<dyn ReaderBackend>, LogError> {
-        unimplemented!()
-    }
-    async fn ping(&self) -> Result<(), LogError> {
-        unimplemented!()
-    }
-    async fn close(&self, _: Duration) {}
-}
+pub use log::EmbeddedConfig;
+pub(crate) use log::EmbeddedLog;

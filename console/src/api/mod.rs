@@ -1,0 +1,43 @@
+//! The routes, a file per noun. Each route is registered together with its entry in the OpenAPI document, so neither can
+//! be there without the other.
+
+mod apps;
+mod assets;
+mod audit;
+mod conversations;
+mod events;
+mod ledger;
+mod quarantine;
+mod status;
+mod tenants;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::state::Shared;
+
+/// Everything under `/v1`.
+pub(crate) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(apps::list, apps::add))
+        .routes(routes!(apps::remove))
+        .routes(routes!(apps::rotate))
+        .routes(routes!(tenants::list, tenants::add))
+        .routes(routes!(tenants::suspend))
+        .routes(routes!(tenants::resume))
+        .routes(routes!(assets::list))
+        .routes(routes!(assets::connect, assets::disconnect))
+        .routes(routes!(conversations::list))
+        .routes(routes!(conversations::show))
+        .routes(routes!(conversations::messages))
+        .routes(routes!(events::list))
+        .routes(routes!(events::follow))
+        .routes(routes!(quarantine::list))
+        .routes(routes!(quarantine::show))
+        .routes(routes!(quarantine::redrive))
+        .routes(routes!(audit::of_platform))
+        .routes(routes!(audit::of_tenant))
+        .routes(routes!(audit::verify))
+        .routes(routes!(ledger::verify))
+        .routes(routes!(status::status))
+}

@@ -1,0 +1,24 @@
+//! What a console needs to be told.
+
+use std::time::Duration;
+
+use control::Partitions;
+use secrecy::SecretString;
+
+/// A console's settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Whoever shows this token may do everything. 1 to 512 characters; make it random.
+    pub token: SecretString,
+    /// How many partitions the feed of a new tenant is made with. Default: [`Partitions::default`].
+    pub partitions: Partitions,
+    /// How long `verify` waits for the views to reach what the log held when it was asked. Default: 5 s.
+    pub settle: Duration,
+}
+
+impl Config {
+    /// The default settings behind this token.
+    pub fn new(token: SecretString) -> Self {
+        Self { token, partitions: Partitions::default(), settle: Duration::from_secs(5) }
+    }
+}

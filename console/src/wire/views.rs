@@ -1,0 +1,92 @@
+//! Conversations and their messages.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One conversation of a tenant.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Conversation {
+    /// Its id: 32 hexadecimal digits.
+    pub id: String,
+    /// `messenger`, `instagram` or `whatsapp`.
+    pub channel: String,
+    /// The asset it runs through, `channel:id`.
+    pub asset: String,
+    /// The person on the other side.
+    pub contact: Contact,
+    /// How many messages it holds.
+    pub messages: u64,
+    /// When something last happened in it.
+    pub last_at: Option<String>,
+}
+
+/// Conversations, the latest first.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ConversationPage {
+    /// The conversations.
+    pub items: Vec<Conversation>,
+    /// Ask with `before=` this for the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// The person on the other side of a conversation.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Contact {
+    /// The person's subject: a random id that holds no identifier of theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The name they gave themselves, where Meta sent one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Their user name, where Meta sent one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+}
+
+/// One message of a conversation.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Message {
+    /// Its id: 32 hexadecimal digits.
+    pub id: String,
+    /// `in` from the person, `out` to them.
+    pub direction: String,
+    /// What it is, such as `text` or `image`.
+    pub kind: String,
+    /// Its text or caption as it stands now; `null` when it has none or was deleted.
+    pub text: Option<String>,
+    /// When it was sent, by Meta's clock.
+    pub at: String,
+    /// How far it got: `sent`, `delivered`, `read`, `played`, `failed`; `null` when nobody said.
+    pub status: Option<String>,
+    /// Whether its text was changed after it was sent.
+    pub edited: bool,
+    /// Whether it was taken back.
+    pub deleted: bool,
+    /// What is attached.
+    pub attachments: Vec<AttachmentView>,
+    /// What people reacted with.
+    pub reactions: Vec<ReactionView>,
+}
+
+/// A reference to an attachment.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AttachmentView {
+    /// What it is, such as `image`.
+    pub kind: String,
+    /// Everything else that is known of it.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub more: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A reaction.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ReactionView {
+    /// `in` from the person, `out` from the business.
+    pub direction: String,
+    /// The emoji, or Meta's word for it.
+    pub emoji: String,
+    /// When.
+    pub at: String,
+}

@@ -1,0 +1,170 @@
+//! Canonical events: one thing that happened in one conversation, in the same shape for the three products.
+
+use crate::content::{ContactProfile, Content};
+use crate::{
+    Asset, Channel, ConversationId, EventId, IdKey, MessageKey, RawPosition, Source, SubjectId, TenantId,
+};
+use serde::{Deserialize, Serialize};
+
+/// One event of one tenant (`design.md` §4).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// Derived from kind, asset and natural key: the same event has the same id however Meta batches or repeats it.
+    pub id: EventId,
+    /// What happened.
+    pub kind: Kind,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The product it came through.
+    pub channel: Channel,
+    /// Where it happened, as exactly as the payload tells: the page, account or phone number; a business account only
+    /// when no number is named.
+    pub asset: Asset,
+    /// The connected asset that led to the tenant: `asset` itself, or the business account it belongs to.
+    pub route: Asset,
+    /// Who acted: the person (`In`), the business (`Out`), or `None` for Meta itself, as in a status.
+    pub direction: Option<Direction>,
+    /// The conversation; `None` when it is about none.
+    pub conversation: Option<ConversationId>,
+    /// The person; `None` when it is about none.
+    pub subject: Option<SubjectId>,
+    /// The message it is, or is about.
+    pub message: Option<MessageKey>,
+    /// When, by Meta's clock, Unix milliseconds. A time that cannot be (missing, before 2010, more than five minutes after
+    /// the arrival) is replaced by the arrival; `source` keeps what Meta wrote.
+    pub occurred_ms: i64,
+    /// When the delivery arrived, Unix milliseconds.
+    pub received_ms: i64,
+    /// Which part of which delivery it was read from.
+    pub raw: RawPosition,
+    /// Brought by a history import: no notification is due.
+    pub imported: bool,
+    /// What Meta tells about the person beside the event.
+    pub contact: Option<ContactProfile>,
+    /// What it holds.
+    pub content: Content,
+    /// The item exactly as it came.
+    pub source: Source,
+}
+
+impl Event {
+    /// The partition it belongs in: that of its conversation, else of its asset.
+    pub fn partition(&self, partitions: u32) -> u32 {
+        let hash = match &self.conversation {
+            // Already uniformly random: HMAC output.
+            Some(conversation) => {
+                conversation.as_bytes().iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
+            }
+            None => {
+                let mut hash = crate::partition::Fnv::default();
+                hash.part(self.asset.kind().as_str().as_bytes());
+                hash.part(self.asset.id().as_bytes());
+                hash.finish()
+            }
+        };
+        crate::partition::of(hash, partitions)
+    }
+}
+
+/// What an [`Item`](crate::Item) needs from its surroundings to become an event.
+#[derive(Debug, Clone, Copy)]
+pub struct EventContext<'a> {
+    /// Whose the asset is.
+    pub tenant: &'a TenantId,
+    /// The connected asset that matched.
+    pub asset: &'a Asset,
+    /// The tenant's id-key.
+    pub id_key: &'a IdKey,
+    /// The subject that the item's persons are; `None` when it names nobody.
+    pub subject: Option<SubjectId>,
+    /// When the delivery arrived, Unix milliseconds.
+    pub received_ms: i64,
+    /// Which part of which delivery this is.
+    pub raw: RawPosition,
+}
+
+/// Who acted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// The person.
+    In,
+    /// The business: through the API, Meta's own inbox or the WhatsApp Business app.
+    Out,
+}
+
+impl Direction {
+    /// The direction as its one word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// The person wrote. Content: `Message`.
+    MessageReceived,
+    /// The business wrote, here or elsewhere. Content: `Message`.
+    MessageSent,
+    /// A message got another text. Content: `Edited`.
+    MessageEdited,
+    /// A message was taken back. Content: `Deleted`.
+    MessageDeleted,
+    /// A reaction was set or removed. Content: `Reaction`.
+    MessageReacted,
+    /// A sent message was sent, delivered, read, played or failed. Content: `Status`.
+    MessageStatus,
+    /// Everything up to a time, or one message, was read. Content: `Watermark`.
+    ConversationRead,
+    /// Everything up to a time, or some messages, were delivered. Content: `Watermark`.
+    ConversationDelivered,
+    /// The person pressed a button of a menu, greeting or template. Content: `Postback`.
+    PostbackReceived,
+    /// The person came through a link or an ad. Content: `Referral`.
+    ReferralReceived,
+    /// Something this version does not read; `source` has it whole. Content: `Unrecognized`.
+    Unrecognized,
+}
+
+impl Kind {
+    /// Every kind, for metrics and documentation.
+    pub const ALL: [Self; 11] = [
+        Self::MessageReceived,
+        Self::MessageSent,
+        Self::MessageEdited,
+        Self::MessageDeleted,
+        Self::MessageReacted,
+        Self::MessageStatus,
+        Self::ConversationRead,
+        Self::ConversationDelivered,
+        Self::PostbackReceived,
+        Self::ReferralReceived,
+        Self::Unrecognized,
+    ];
+
+    /// The kind as its one word; never changes, because event ids are keyed by it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::MessageReceived => "message.received",
+            Self::MessageSent => "message.sent",
+            Self::MessageEdited => "message.edited",
+            Self::MessageDeleted => "message.deleted",
+            Self::MessageReacted => "message.reacted",
+            Self::MessageStatus => "message.status",
+            Self::ConversationRead => "conversation.read",
+            Self::ConversationDelivered => "conversation.delivered",
+            Self::PostbackReceived => "postback.received",
+            Self::ReferralReceived => "referral.received",
+            Self::Unrecognized => "unrecognized",
+        }
+    }
+
+    /// The kind of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}

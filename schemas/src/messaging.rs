@@ -1,0 +1,290 @@
+//! Messenger and Instagram Direct: the elements of `entry.messaging`, which the two products share (`meta-platform.md`
+//! §3a, §3b).
+
+use std::borrow::Cow;
+
+use crate::content::{
+    Attachment, Button, Content, Edited, MessageContent, Postback, Reaction, Referral, ReplyTo, Watermark,
+};
+use crate::json::Node;
+use crate::reading::{Draft, Keys, Reading, fingerprint};
+use crate::{Asset, Channel, Direction, Identifier, IdentifierKind, Kind, time};
+
+/// The person and the draft of one element.
+pub(crate) fn draft<'a>(
+    node: Node<'a>,
+    channel: Channel,
+    asset: Option<&Asset>,
+    standby: bool,
+) -> (Vec<Identifier>, Draft<'a>) {
+    let [sender, recipient, message] = node.pick(["sender", "recipient", "message"]);
+    let id = |party: Option<Node<'a>>| party?.get("id").and_then(Node::scalar);
+    let is_ours = |id: &str| asset.is_some_and(|asset| asset.id() == id);
+    let sender_id = id(sender);
+    let from_business = sender_id.as_deref().is_some_and(is_ours)
+        || message.and_then(|message| message.get("is_echo")).is_some_and(Node::is_true);
+    // Without a sender (policy notices) the recipient is meant, unless it is the business.
+    let person = if from_business || sender.is_none() { recipient } else { sender };
+    let person_id = if from_business || sender.is_none() { id(recipient) } else { sender_id };
+
+    let kind = if channel == Channel::Instagram { IdentifierKind::Igsid } else { IdentifierKind::Psid };
+    let identifier = |kind, value: &str| match asset {
+        Some(asset) => Identifier { kind, value: format!("{asset}/{value}") },
+        None => Identifier { kind, value: value.to_owned() },
+    };
+    let mut persons = Vec::new();
+    if let Some(id) = person_id.filter(|id| !is_ours(id)) {
+        persons.push(identifier(kind, &id));
+    } else if let Some(user) = person.and_then(|person| person.get("user_ref")).and_then(Node::scalar) {
+        persons.push(identifier(IdentifierKind::UserRef, &user));
+    }
+    (persons, Draft::Messaging { node, from_business, standby })
+}
+
+/// What one element says; `None` when it is nothing known, or two things at once.
+pub(crate) fn read<'a>(node: Node<'a>, from_business: bool, keys: &Keys<'_>) -> Option<Reading<'a>> {
+    let [sender, recipient, at, message, edit, reaction, delivery, read, postback, referral] = node.pick([
+        "sender",
+        "recipient",
+        "timestamp",
+        "message",
+        "message_edit",
+        "reaction",
+        "delivery",
+        "read",
+        "postback",
+        "referral",
+    ]);
+    let id = |party: Option<Node<'a>>| {
+        let [id, user_ref] = party?.pick(["id", "user_ref"]);
+        id.or(user_ref)?.scalar()
+    };
+    let element = Element {
+        node,
+        at,
+        person: if from_business { id(recipient) } else { id(sender) }.unwrap_or_default(),
+        actor: id(sender).unwrap_or_default(),
+        direction: if from_business { Direction::Out } else { Direction::In },
+    };
+    match (message, edit, reaction, delivery, read, postback) {
+        (Some(message), None, None, None, None, None) => element.message(message, referral, keys),
+        (None, Some(edit), None, None, None, None) => element.edit(edit),
+        (None, None, Some(reaction), None, None, None) => element.reaction(reaction),
+        (None, None, None, Some(delivery), None, None) => element.delivery(delivery, keys),
+        (None, None, None, None, Some(read), None) => element.seen(read, keys),
+        (None, None, None, None, None, Some(postback)) => element.postback(postback),
+        (None, None, None, None, None, None) => element.referral(referral?),
+        _ => None,
+    }
+}
+
+/// What every kind of element has.
+struct Element<'a> {
+    node: Node<'a>,
+    at: Option<Node<'a>>,
+    person: Cow<'a, str>,
+    actor: Cow<'a, str>,
+    direction: Direction,
+}
+
+impl<'a> Element<'a> {
+    fn message(&self, message: Node<'a>, beside: Option<Node<'a>>, keys: &Keys<'_>) -> Option<Reading<'a>> {
+        let [mid, is_deleted] = message.pick(["mid", "is_deleted"]);
+        let mid = mid.and_then(Node::scalar);
+        if is_deleted.is_some_and(Node::is_true) {
+            let mid = mid?;
+            return Some(self.reading(Kind::MessageDeleted, Content::Deleted, Some(mid.clone()), vec![mid]));
+        }
+        let mut content = content(message, keys)?;
+        content.referral = content.referral.or_else(|| beside.and_then(referral_content));
+        let kind = match self.direction {
+            Direction::In => Kind::MessageReceived,
+            Direction::Out => Kind::MessageSent,
+        };
+        let mid = mid.unwrap_or_else(|| fingerprint(self.node).into());
+        let mut reading = self.reading(kind, Content::Message(content), Some(mid.clone()), vec![mid]);
+        reading.needs_conversation = true;
+        Some(reading)
+    }
+
+    fn edit(&self, edit: Node<'a>) -> Option<Reading<'a>> {
+        let [mid, text, count] = edit.pick(["mid", "text", "num_edit"]);
+        let mid = mid?.scalar()?;
+        let revision = count.and_then(Node::integer).and_then(|count| u64::try_from(count).ok());
+        let mut natural_key = vec![mid.clone()];
+        natural_key.push(match revision {
+            Some(revision) => Cow::Owned(revision.to_string()),
+            None => fingerprint(self.node).into(),
+        });
+        let edited = Edited { text: text.and_then(Node::owned), revision, attachments: Vec::new() };
+        Some(self.reading(Kind::MessageEdited, Content::Edited(edited), Some(mid), natural_key))
+    }
+
+    fn reaction(&self, reaction: Node<'a>) -> Option<Reading<'a>> {
+        let [mid, action, word, emoji] = reaction.pick(["mid", "action", "reaction", "emoji"]);
+        let mid = mid?.scalar()?;
+        let action = action?.string()?;
+        let emoji = match action.as_ref() {
+            "react" => Some(emoji.and_then(Node::owned).or_else(|| word?.owned())?),
+            "unreact" => None,
+            _ => return None,
+        };
+        let natural_key = vec![mid.clone(), self.actor.clone(), action, self.time_text()];
+        let mut reading =
+            self.reading(Kind::MessageReacted, Content::Reaction(Reaction { emoji }), Some(mid), natural_key);
+        reading.needs_conversation = true;
+        Some(reading)
+    }
+
+    fn delivery(&self, delivery: Node<'a>, keys: &Keys<'_>) -> Option<Reading<'a>> {
+        let [mids, watermark] = delivery.pick(["mids", "watermark"]);
+        let messages = mids.map(|mids| mids.elements().filter_map(Node::scalar).map(|mid| keys.message(&mid)).collect());
+        let content = Watermark { watermark_ms: watermark.and_then(time::millis), messages: messages.unwrap_or_default() };
+        self.watermark(Kind::ConversationDelivered, content, None)
+    }
+
+    /// Messenger sends a watermark, Instagram the message that was seen (`meta-platform.md` §10.30).
+    fn seen(&self, read: Node<'a>, keys: &Keys<'_>) -> Option<Reading<'a>> {
+        let [mid, watermark] = read.pick(["mid", "watermark"]);
+        let mid = mid.and_then(Node::scalar);
+        let messages = mid.iter().map(|mid| keys.message(mid)).collect();
+        let content = Watermark { watermark_ms: watermark.and_then(time::millis), messages };
+        self.watermark(Kind::ConversationRead, content, mid)
+    }
+
+    fn watermark(&self, kind: Kind, content: Watermark, mid: Option<Cow<'a, str>>) -> Option<Reading<'a>> {
+        let detail = match (&mid, content.watermark_ms) {
+            (Some(mid), _) => mid.clone(),
+            (None, Some(watermark)) => Cow::Owned(watermark.to_string()),
+            (None, None) if content.messages.is_empty() => return None,
+            (None, None) => fingerprint(self.node).into(),
+        };
+        let natural_key = vec![self.person.clone(), detail];
+        let mut reading = self.reading(kind, Content::Watermark(content), mid, natural_key);
+        reading.needs_conversation = true;
+        Some(reading)
+    }
+
+    fn postback(&self, postback: Node<'a>) -> Option<Reading<'a>> {
+        let [mid, title, payload, referral] = postback.pick(["mid", "title", "payload", "referral"]);
+        let mid = mid.and_then(Node::scalar);
+        let natural_key = match &mid {
+            Some(mid) => vec![mid.clone()],
+            None => vec![self.person.clone(), self.time_text(), fingerprint(postback).into()],
+        };
+        let content = Postback {
+            title: title.and_then(Node::owned),
+            payload: payload.and_then(Node::owned),
+            referral: referral.and_then(referral_content),
+        };
+        let mut reading = self.reading(Kind::PostbackReceived, Content::Postback(content), mid, natural_key);
+        reading.needs_conversation = true;
+        Some(reading)
+    }
+
+    fn referral(&self, referral: Node<'a>) -> Option<Reading<'a>> {
+        let content = referral_content(referral)?;
+        let natural_key = vec![self.person.clone(), self.time_text(), fingerprint(referral).into()];
+        let mut reading = self.reading(Kind::ReferralReceived, Content::Referral(content), None, natural_key);
+        reading.needs_conversation = true;
+        Some(reading)
+    }
+
+    fn time_text(&self) -> Cow<'a, str> {
+        self.at.and_then(Node::scalar).unwrap_or_default()
+    }
+
+    fn reading(
+        &self,
+        kind: Kind,
+        content: Content,
+        message: Option<Cow<'a, str>>,
+        natural_key: Vec<Cow<'a, str>>,
+    ) -> Reading<'a> {
+        let direction = Some(self.direction);
+        Reading { kind, direction, content, message, natural_key, at: self.at, needs_conversation: false }
+    }
+}
+
+/// A message's content; `None` when it has none that is known.
+fn content(message: Node<'_>, keys: &Keys<'_>) -> Option<MessageContent> {
+    let [text, attachments, quick_reply, reply_to, referral, unsupported, app_id] = message.pick([
+        "text",
+        "attachments",
+        "quick_reply",
+        "reply_to",
+        "referral",
+        "is_unsupported",
+        "app_id",
+    ]);
+    let text = text.and_then(Node::owned);
+    let attachments: Vec<_> = attachments.into_iter().flat_map(Node::elements).filter_map(attachment).collect();
+    let button = quick_reply.map(|reply| Button {
+        kind: "quick_reply".to_owned(),
+        title: text.clone(),
+        payload: reply.get("payload").and_then(Node::owned),
+    });
+    let kind = match (&text, attachments.first()) {
+        (Some(_), None) => "text".to_owned(),
+        (_, Some(attachment)) => attachment.kind.clone(),
+        (None, None) if unsupported.is_some_and(Node::is_true) => "unsupported".to_owned(),
+        (None, None) => return None,
+    };
+    Some(MessageContent {
+        kind,
+        text,
+        attachments,
+        reply_to: reply_to.and_then(|reply_to| reply(reply_to, keys)),
+        button,
+        referral: referral.and_then(referral_content),
+        app_id: app_id.and_then(Node::scalar).map(Cow::into_owned),
+        ..MessageContent::default()
+    })
+}
+
+fn reply(node: Node<'_>, keys: &Keys<'_>) -> Option<ReplyTo> {
+    let [mid, story] = node.pick(["mid", "story"]);
+    let message = mid.and_then(Node::scalar).map(|mid| keys.message(&mid));
+    let story_url = story.and_then(|story| story.get("url")).and_then(Node::owned);
+    (message.is_some() || story_url.is_some()).then_some(ReplyTo { message, story_url })
+}
+
+fn attachment(node: Node<'_>) -> Option<Attachment> {
+    let [word, payload, url, title] = node.pick(["type", "payload", "url", "title"]);
+    let word = word?.string()?;
+    let kind = match word.as_ref() {
+        "file" => "document",
+        "fallback" => "share",
+        "ig_reel" => "reel",
+        "ig_post" => "post",
+        other => other,
+    };
+    // Of an old `fallback` address and title may stand on the attachment itself.
+    let [inner_url, inner_title] = payload.map_or([None, None], |payload| payload.pick(["url", "title"]));
+    Some(Attachment {
+        kind: kind.to_owned(),
+        url: inner_url.or(url).and_then(Node::owned),
+        title: inner_title.or(title).and_then(Node::owned),
+        ..Attachment::default()
+    })
+}
+
+fn referral_content(node: Node<'_>) -> Option<Referral> {
+    if !node.holds_something() || !node.is_object() {
+        return None;
+    }
+    let [reference, source, kind, ad_id, url, context, product] =
+        node.pick(["ref", "source", "type", "ad_id", "referer_uri", "ads_context_data", "product"]);
+    let [title, in_context] = context.map_or([None, None], |context| context.pick(["ad_title", "product_id"]));
+    let product = product.and_then(|product| product.get("id")).or(in_context);
+    Some(Referral {
+        reference: reference.and_then(Node::owned),
+        origin: source.and_then(Node::owned),
+        kind: kind.and_then(Node::owned),
+        ad_id: ad_id.and_then(Node::scalar).map(Cow::into_owned),
+        url: url.and_then(Node::owned),
+        title: title.and_then(Node::owned),
+        product_id: product.and_then(Node::scalar).map(Cow::into_owned),
+        ..Referral::default()
+    })
+}

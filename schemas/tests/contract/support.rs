@@ -1,0 +1,60 @@
+//! One tenant, one key, and subjects made from the identifiers themselves: everything a test needs to route.
+
+use std::path::{Path, PathBuf};
+
+use schemas::{
+    Asset, AssetKind, Event, EventContext, IdKey, Identifier, RawPosition, RawRef, SubjectId, TenantId, split,
+};
+
+pub(crate) const RECEIVED_MS: i64 = 1_780_000_060_000;
+
+pub(crate) fn fixtures(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder);
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+pub(crate) fn all_fixtures() -> Vec<Vec<u8>> {
+    let folders = ["whatsapp", "messenger", "instagram", "hostile"];
+    folders.into_iter().flat_map(fixtures).map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+/// A stand-in for the keyring: the first identifier decides.
+pub(crate) fn subject(persons: &[Identifier]) -> Option<SubjectId> {
+    let key = IdKey::new(&[1; 32]);
+    let nowhere = Asset::new(AssetKind::Messenger, "keyring").unwrap();
+    persons.first().map(|person| SubjectId::from_bytes(*key.message(&nowhere, &person.value).as_bytes()))
+}
+
+/// Every item of a body with the event it becomes, parked and quarantined ones left out.
+pub(crate) fn events(body: &[u8]) -> Vec<Event> {
+    let Ok(split) = split(body) else { return Vec::new() };
+    let count = u32::try_from(split.items.len()).unwrap();
+    let tenant: TenantId = "alpha".parse().unwrap();
+    let key = IdKey::new(&[7; 32]);
+    let mut events = Vec::new();
+    for item in split.items {
+        let Some(route) = item.assets().last().cloned() else { continue };
+        let context = EventContext {
+            tenant: &tenant,
+            asset: &route,
+            id_key: &key,
+            subject: subject(item.persons()),
+            received_ms: RECEIVED_MS,
+            raw: RawPosition { raw: RawRef { partition: 2, offset: 40 }, index: item.index(), count },
+        };
+        events.push(item.into_event(&context));
+    }
+    events
+}
+
+/// A header lookup over what `encode` made.
+pub(crate) fn headers<'a>(encoded: &'a schemas::Encoded) -> impl Fn(&str) -> Option<&'a str> {
+    |name| encoded.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+}

@@ -1,0 +1,90 @@
+//! `tidings asset`: which pages, accounts and numbers are whose.
+
+use clap::{Args, Subcommand};
+use console::wire::{AssetAnswer, List, Removed};
+use reqwest::Method;
+use schemas::{AssetKind, TenantId};
+
+use crate::cli::client::ClientArgs;
+use crate::cli::failure::Failure;
+use crate::cli::print;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings asset connect acme messenger 1234567890     # a page, by page id
+  tidings asset connect acme instagram 17841400000    # an account, by account id
+  tidings asset connect acme whatsapp 106540352242    # a number, by phone_number_id
+  tidings asset connect acme waba 102290129340        # every number of a WhatsApp business account
+  tidings asset list acme
+
+What arrived for an asset before it was connected is parked, not lost: connecting routes it.";
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct AssetArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(subcommand)]
+    command: AssetCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum AssetCommand {
+    /// Connect an asset to a tenant; what was parked for it is routed now
+    Connect(Named),
+    /// Disconnect an asset; what arrives for it from here on is parked
+    Disconnect(Named),
+    /// List the connected assets
+    List {
+        /// Only this tenant's
+        tenant: Option<TenantId>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Named {
+    /// The tenant
+    tenant: TenantId,
+    /// messenger, instagram, whatsapp or waba
+    channel: AssetKind,
+    /// Page id, account id, phone_number_id or business account id
+    id: String,
+}
+
+impl Named {
+    fn path(&self) -> [&str; 5] {
+        ["tenants", self.tenant.as_str(), "assets", self.channel.as_str(), &self.id]
+    }
+}
+
+pub(crate) async fn run(args: AssetArgs) -> Result<(), Failure> {
+    let client = args.client.client()?;
+    let as_json = args.client.json;
+    match args.command {
+        AssetCommand::Connect(named) => {
+            let asset: AssetAnswer = client.act(Method::PUT, &named.path()).await?;
+            if as_json {
+                return print::json(&asset);
+            }
+            print::line(&format!("{} is connected to tenant {}; what was parked for it is routed now", asset.asset, asset.tenant))
+        }
+        AssetCommand::Disconnect(named) => {
+            let removed: Removed = client.act(Method::DELETE, &named.path()).await?;
+            if as_json {
+                return print::json(&removed);
+            }
+            print::line(&format!("disconnected {}; what arrives for it is parked", removed.removed))
+        }
+        AssetCommand::List { tenant } => {
+            let query: Vec<(&str, &str)> = tenant.iter().map(|tenant| ("tenant", tenant.as_str())).collect();
+            let assets: List<AssetAnswer> = client.get(&["assets"], &query).await?;
+            print::list(
+                as_json,
+                &assets.items,
+                "no assets yet; `tidings asset connect TENANT CHANNEL ID` connects one",
+                ["tenant", "channel", "id"],
+                |asset| [asset.tenant.to_string(), asset.channel.clone(), asset.id.clone()],
+            )
+        }
+    }
+}

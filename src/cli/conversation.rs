@@ -1,0 +1,127 @@
+//! `tidings conversation`: who wrote with a tenant, and what.
+
+use clap::{Args, Subcommand};
+use console::wire::{Conversation, ConversationPage, List, Message};
+use schemas::TenantId;
+
+use crate::cli::client::{Client, ClientArgs};
+use crate::cli::failure::Failure;
+use crate::cli::print;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings conversation list acme
+  tidings conversation show acme 0f3a…             # an id of that list
+  tidings conversation list acme --json | jq -r .id";
+
+const PAGE: usize = 500;
+
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct ConversationArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(subcommand)]
+    command: ConversationCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConversationCommand {
+    /// List a tenant's conversations, the latest first
+    List {
+        /// The tenant
+        tenant: TenantId,
+        /// Only this many
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+    },
+    /// Show the messages of a conversation, in order
+    Show {
+        /// The tenant
+        tenant: TenantId,
+        /// The conversation's id
+        id: String,
+    },
+}
+
+pub(crate) async fn run(args: ConversationArgs) -> Result<(), Failure> {
+    let client = args.client.client()?;
+    let as_json = args.client.json;
+    match args.command {
+        ConversationCommand::List { tenant, limit } => {
+            let conversations = list(&client, &tenant, limit.unwrap_or(usize::MAX)).await?;
+            print::list(
+                as_json,
+                &conversations,
+                "no conversations yet",
+                ["id", "channel", "contact", "messages", "last"],
+                |c| [c.id.clone(), c.channel.clone(), who(c), c.messages.to_string(), last(c)],
+            )
+        }
+        ConversationCommand::Show { tenant, id } => {
+            let messages: List<Message> =
+                client.get(&["tenants", tenant.as_str(), "conversations", &id, "messages"], &[]).await?;
+            print::list(
+                as_json,
+                &messages.items,
+                "no messages in it",
+                ["at", "", "kind", "text", "status", "reactions"],
+                |m| [print::at(&m.at), arrow(m).to_owned(), m.kind.clone(), text(m), status(m), reactions(m)],
+            )
+        }
+    }
+}
+
+/// Every page up to `limit` conversations.
+async fn list(client: &Client, tenant: &TenantId, limit: usize) -> Result<Vec<Conversation>, Failure> {
+    let mut conversations = Vec::new();
+    let mut before: Option<String> = None;
+    while conversations.len() < limit {
+        let page_size = PAGE.min(limit - conversations.len()).to_string();
+        let mut query = vec![("limit", page_size.as_str())];
+        query.extend(before.as_deref().map(|before| ("before", before)));
+        let page: ConversationPage =
+            client.get(&["tenants", tenant.as_str(), "conversations"], &query).await?;
+        conversations.extend(page.items);
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    Ok(conversations)
+}
+
+fn who(conversation: &Conversation) -> String {
+    let contact = &conversation.contact;
+    let named = contact.name.clone().or_else(|| contact.username.as_ref().map(|name| format!("@{name}")));
+    named.or_else(|| contact.subject.clone()).unwrap_or_default()
+}
+
+fn last(conversation: &Conversation) -> String {
+    conversation.last_at.as_deref().map(print::at).unwrap_or_default()
+}
+
+fn arrow(message: &Message) -> &'static str {
+    if message.direction == "in" { "→" } else { "←" }
+}
+
+fn text(message: &Message) -> String {
+    let mut text = message.text.clone().unwrap_or_default();
+    if message.deleted {
+        text = "(deleted)".to_owned();
+    } else if message.edited {
+        text.push_str(" (edited)");
+    }
+    for attachment in &message.attachments {
+        text.push_str(&format!(" [{}]", attachment.kind));
+    }
+    text
+}
+
+fn status(message: &Message) -> String {
+    message.status.clone().unwrap_or_default()
+}
+
+fn reactions(message: &Message) -> String {
+    message.reactions.iter().map(|reaction| reaction.emoji.as_str()).collect::<Vec<_>>().join(" ")
+}

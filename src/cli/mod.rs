@@ -1,0 +1,207 @@
+//! The command line: what may be asked, and where it goes. A file per noun; each is a client of the admin API.
+
+mod app;
+mod asset;
+mod audit;
+mod client;
+mod conversation;
+mod event;
+mod failure;
+mod print;
+mod quarantine;
+mod serve;
+mod tenant;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use client::{Client, token};
+pub(crate) use failure::{Exit, Failure};
+pub(crate) use print::{line, table};
+pub(crate) use serve::secret;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidings demo                                   # see it work: three organisations, live traffic
+  tidings up --data ./tidings                    # run everything here, in one process
+  export TIDINGS_TOKEN_FILE=./tidings/admin-token
+  tidings app add main --secret-file secret.txt --verify-token 'a long random text'
+  tidings tenant add acme --name 'Acme Relief'
+  tidings asset connect acme whatsapp 106540352242
+  tidings conversation list acme
+  tidings verify
+
+Exit codes: 0 yes, 1 a negative verdict or a refusal, 2 wrong usage, 3 not reachable.";
+
+/// Receives what Meta delivers for many organisations, keeps it, routes it, and shows it once and in order.
+#[derive(Debug, Parser)]
+#[command(name = "tidings", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run everything in one process
+    Up(serve::UpArgs),
+    /// Show it at work with simulated traffic
+    Demo(crate::demo::Args),
+    /// The Meta apps that may deliver
+    App(app::AppArgs),
+    /// The client organisations
+    Tenant(tenant::TenantArgs),
+    /// Pages, accounts and numbers, and whose they are
+    Asset(asset::AssetArgs),
+    /// Who wrote with a tenant, and what
+    Conversation(conversation::ConversationArgs),
+    /// A tenant's feed, as CloudEvents
+    Event(event::EventArgs),
+    /// Deliveries that could not be used
+    Quarantine(quarantine::QuarantineArgs),
+    /// Who did what, and whether the record of it is whole
+    Audit(audit::AuditArgs),
+    /// Is everything there? The loss equation
+    Verify(verify::VerifyArgs),
+    /// How far each part has come
+    Status(verify::StatusArgs),
+    /// Make or update the databases of the roles
+    Migrate(crate::role::MigrateArgs),
+    /// Role: receive webhooks (on Kafka)
+    Ingest(crate::role::IngestArgs),
+    /// Role: split and route deliveries (on Kafka)
+    Router(crate::role::RouterArgs),
+    /// Role: fold events into views (on Kafka)
+    Projector(crate::role::ProjectorArgs),
+    /// Role: serve the admin API (on Kafka)
+    Console(crate::role::ConsoleArgs),
+}
+
+/// Reads the command line and does what it says.
+pub(crate) fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    // Whichever part speaks TLS uses this; a second call finds it in place.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let done = runtime(&command).map_err(Failure::from).and_then(|runtime| {
+        let done = runtime.block_on(run(command));
+        // A read of standard input or a name lookup may still hang in the pool: nothing waits for it.
+        runtime.shutdown_background();
+        done
+    });
+    done.unwrap_or_else(|failure| {
+        print::failure(&failure);
+        failure.exit.into()
+    })
+}
+
+/// A client needs one thread, a service as many as there are.
+fn runtime(command: &Command) -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = match command {
+        Command::Up(_)
+        | Command::Demo(_)
+        | Command::Ingest(_)
+        | Command::Router(_)
+        | Command::Projector(_)
+        | Command::Console(_) => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    Ok(builder.enable_all().build()?)
+}
+
+async fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Up(args) => return serve::up(args).await,
+        Command::Demo(args) => return Ok(crate::demo::run(args).await?),
+        Command::Ingest(args) => return crate::role::ingest(args).await,
+        Command::Router(args) => return crate::role::router(args).await,
+        Command::Projector(args) => return crate::role::projector(args).await,
+        Command::Console(args) => return crate::role::console(args).await,
+        Command::Migrate(args) => crate::role::migrate(args).await?,
+        Command::App(args) => app::run(args).await?,
+        Command::Tenant(args) => tenant::run(args).await?,
+        Command::Asset(args) => asset::run(args).await?,
+        Command::Conversation(args) => conversation::run(args).await?,
+        Command::Event(args) => event::run(args).await?,
+        Command::Quarantine(args) => quarantine::run(args).await?,
+        Command::Audit(args) => audit::run(args).await?,
+        Command::Verify(args) => verify::verify(args).await?,
+        Command::Status(args) => verify::status(args).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[track_caller]
+    fn parses(line: &str) {
+        if let Err(cause) = Cli::try_parse_from(line.split_whitespace()) {
+            panic!("{line}: {cause}");
+        }
+    }
+
+    #[track_caller]
+    fn refuses(line: &str) {
+        let cause = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
+        assert_eq!(cause.exit_code(), 2, "{line}");
+    }
+
+    #[test]
+    fn the_forms_that_others_script_against_parse() {
+        let at_end = "--admin http://127.0.0.1:1 --token-file t";
+        parses("tidings up --data d --listen 127.0.0.1:1 --admin-listen 127.0.0.1:2 --json --kafka h:1");
+        for form in [
+            "app add rig --secret-file f --verify-token tok",
+            "app add rig --secret-file f --verify-token tok --next-secret-file g --instagram-secret-file h",
+            "app list --json",
+            "app rotate rig --promote",
+            "tenant add acme --name Acme",
+            "tenant list --json",
+            "tenant suspend acme",
+            "asset connect acme whatsapp 111",
+            "asset disconnect acme waba 111",
+            "asset list",
+            "conversation list acme --json",
+            "conversation show acme 00 --json",
+            "event list acme --json",
+            "event follow acme --json",
+            "quarantine list --json",
+            "quarantine show 1:2",
+            "quarantine redrive 1:2 3:4",
+            "quarantine redrive --all",
+            "audit list acme --json",
+            "audit verify --json",
+            "audit verify acme --json",
+            "verify --json",
+        ] {
+            parses(&format!("tidings {form} {at_end}"));
+        }
+        parses("tidings tenant --json --admin http://127.0.0.1:1 list");
+    }
+
+    #[test]
+    fn wrong_usage_is_refused_before_anything_happens() {
+        for form in [
+            "tidings",
+            "tidings asset connect acme telegram 1",
+            "tidings tenant add Acme --name x",
+            "tidings tenant add acme",
+            "tidings app rotate rig --promote --secret-file f",
+            "tidings quarantine redrive",
+            "tidings quarantine redrive 1:2 --all",
+            "tidings up",
+        ] {
+            refuses(form);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Starting all parts in one process, and stopping them in order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use eventlog::{EmbeddedConfig, EventLog, KafkaConfig};
+use keyring::Keyring;
+use schemas::Topics;
+use seal::RootKey;
+use secrecy::SecretString;
+use service::{Lifecycle, Readiness};
+use store::{KeyringDb, ViewsDb, ViewsRole};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{info, warn};
+
+use crate::parts::{Parts, listen};
+use crate::up::database::Databases;
+use crate::up::folder::DataFolder;
+
+/// From the first signal to the exit: ingest drains, what was taken is routed and projected as far as it is in hand.
+const GRACE: Duration = Duration::from_secs(25);
+const CLOSE: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
+const REMIND: Duration = Duration::from_secs(10);
+const PROJECTOR_CONNECTIONS: usize = 12;
+const READER_CONNECTIONS: usize = 8;
+const KEYRING_CONNECTIONS: usize = 8;
+/// One process is the only member of each of its groups.
+const MEMBER: &str = "up";
+
+/// What `up` is told.
+pub(crate) struct Options {
+    /// The data folder.
+    pub(crate) data: PathBuf,
+    /// Where webhooks arrive.
+    pub(crate) listen: SocketAddr,
+    /// Where the admin API and the metrics are.
+    pub(crate) admin_listen: SocketAddr,
+    /// Kafka instead of the log in the data folder.
+    pub(crate) kafka: Option<KafkaConfig>,
+    /// A running PostgreSQL instead of a child of our own: its views and its keyring database.
+    pub(crate) postgres: Option<(SecretString, SecretString)>,
+    /// The names of the topics.
+    pub(crate) topics: Topics,
+    /// How ingest is set.
+    pub(crate) edge: ingest::Config,
+}
+
+impl Options {
+    /// The defaults on this folder.
+    pub(crate) fn new(data: PathBuf) -> Self {
+        Self {
+            data,
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            kafka: None,
+            postgres: None,
+            topics: Topics::default(),
+            edge: ingest::Config::default(),
+        }
+    }
+}
+
+/// Everything, started. Ends when [`Running::run`] returns.
+pub(crate) struct Running {
+    /// Where webhooks arrive, such as `http://127.0.0.1:8080`.
+    pub(crate) webhooks: String,
+    /// Where the admin API is.
+    pub(crate) admin: String,
+    /// The file that holds the admin token.
+    pub(crate) token_file: PathBuf,
+    readiness: Readiness,
+    life: Lifecycle,
+    log: EventLog,
+    databases: Databases,
+    // The last to go: nothing uses the folder any more then.
+    _folder: DataFolder,
+}
+
+/// Starts everything. Returns once all parts run; [`Running::ready`] tells when they are ready.
+pub(crate) async fn start(options: Options) -> anyhow::Result<Running> {
+    let mut life = Lifecycle::new(GRACE)?;
+    let folder = DataFolder::open(&options.data)?;
+    let scheme = if options.edge.tls.is_some() { "https" } else { "http" };
+    let public = listen(options.listen, "--listen").await?;
+    let private = listen(options.admin_listen, "--admin-listen").await?;
+    let webhooks = format!("{scheme}://{}", public.local_addr()?);
+    let admin = format!("http://{}", private.local_addr()?);
+
+    let root = RootKey::load_or_create(&folder.join("root-key"))?;
+    let token = folder.token()?;
+    let databases = Databases::open(options.postgres, &folder).await?;
+    let log = match options.kafka {
+        Some(kafka) => EventLog::kafka(kafka).await?,
+        None => EventLog::embedded(EmbeddedConfig { folder: folder.join("log") }).await?,
+    };
+    let parts = Parts::open(log.clone(), options.topics, root).await?;
+    let Parts { plane, root, topics, registry, readiness, clock, .. } = parts;
+
+    let keyring_db = KeyringDb::connect(&databases.keyring, KEYRING_CONNECTIONS).await.context("the keyring")?;
+    let keyring = Keyring::new(keyring_db, root.clone());
+    let writer = ViewsDb::connect(&databases.views, ViewsRole::Projector, PROJECTOR_CONNECTIONS).await.context("the views")?;
+    let reader = ViewsDb::connect(&databases.views, ViewsRole::Reader, READER_CONNECTIONS).await.context("the views")?;
+
+    let edge = ingest::Edge::new(
+        options.edge, log.clone(), plane.clone(), root.clone(), &topics, &registry, &readiness, clock.clone(),
+    )?;
+    let router = router::Router::new(
+        router::Config { member: MEMBER.to_owned(), ..router::Config::default() },
+        log.clone(), plane.clone(), keyring, &topics, &registry, &readiness, clock.clone(),
+    )?;
+    let projector = projector::Projector::new(
+        projector::Config { member: MEMBER.to_owned(), ..projector::Config::default() },
+        log.clone(), plane.clone(), writer, &topics, &registry, &readiness, clock.clone(),
+    )?;
+    let console = console::Console::new(
+        console::Config::new(token), log.clone(), plane.clone(), reader, root, &topics, &registry, &readiness, clock,
+    )?;
+
+    // Each stage stops when the one before has finished, so what was taken at the door still goes its way.
+    let (working, work_ends) = next_stage();
+    let (serving, serve_ends) = next_stage();
+    let soft = life.soft();
+    life.spawn("ingest", holding(working, edge.serve(public, soft)));
+    life.spawn("router", holding(serving.clone(), router.run(work_ends.clone())));
+    life.spawn("projector", holding(serving, projector.run(work_ends)));
+    life.spawn("console", console.serve(private, serve_ends.clone()));
+    life.spawn("control", async move { Ok(plane.follow(serve_ends).await?) });
+
+    let token_file = folder.token_file();
+    Ok(Running { webhooks, admin, token_file, readiness, life, log, databases, _folder: folder })
+}
+
+impl Running {
+    /// Resolves when every part is ready for work.
+    pub(crate) fn ready(&self) -> impl Future<Output = ()> + Send + 'static {
+        let readiness = self.readiness.clone();
+        async move {
+            let mut remind = tokio::time::interval_at(tokio::time::Instant::now() + REMIND, REMIND);
+            loop {
+                let closed = readiness.closed();
+                if closed.is_empty() {
+                    return;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => {}
+                    _ = remind.tick() => info!("not ready yet: waiting for {}", closed.join(", ")),
+                }
+            }
+        }
+    }
+
+    /// Cancelling it stops everything in order; it is cancelled when anything else does.
+    pub(crate) fn stop(&self) -> CancellationToken {
+        self.life.soft()
+    }
+
+    /// Runs until SIGTERM, Ctrl-C, [`Running::stop`] or a part's failure, and then stops everything in order.
+    pub(crate) async fn run(self) -> ExitCode {
+        let code = self.life.run().await;
+        self.log.close(CLOSE).await;
+        if let Err(cause) = self.databases.close().await {
+            warn!(error = format!("{cause:#}"), "PostgreSQL did not stop in order");
+        }
+        code
+    }
+}
+
+/// A stage: whoever works in it holds the guard, and the token says that nobody does any more.
+fn next_stage() -> (Arc<DropGuard>, CancellationToken) {
+    let ends = CancellationToken::new();
+    (Arc::new(ends.clone().drop_guard()), ends)
+}
+
+/// Holds a stage open while the task runs, however it ends.
+async fn holding(
+    stage: Arc<DropGuard>, task: impl Future<Output = anyhow::Result<()>> + Send,
+) -> anyhow::Result<()> {
+    let ended = task.await;
+    drop(stage);
+    ended
+}
