@@ -58,7 +58,11 @@ const FIRST_ROOM: usize = 256 * 1024;
 
 /// The whole body of the request that began then. One piece, the usual case, is not copied.
 pub(crate) async fn collect<'a>(
-    body: &mut Incoming, pace: &Pace, began: Instant, limit: usize, inflight: &'a Inflight,
+    body: &mut Incoming,
+    pace: &Pace,
+    began: Instant,
+    limit: usize,
+    inflight: &'a Inflight,
 ) -> Result<(Bytes, Held<'a>), Outcome> {
     let mut held = inflight.hold();
     let mut first = Bytes::new();

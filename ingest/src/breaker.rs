@@ -104,7 +104,10 @@ impl Attempt<'_> {
         // Another one's failure may have come between: the newest verdict stands, and the gauge is moved once for each change.
         if self.breaker.state(self.partition).swap(CLOSED, Ordering::AcqRel) != CLOSED {
             self.breaker.metrics.breakers_open.dec();
-            info!(partition = self.partition, "the log takes deliveries of partition {} again", self.partition);
+            info!(
+                partition = self.partition,
+                "the log takes deliveries of partition {} again", self.partition
+            );
         }
     }
 

@@ -55,6 +55,7 @@ where
         // A client that has closed its sending half still gets its answer.
         .half_close(true)
         .max_buf_size(edge.limits.head_bytes)
+        .max_header_size(edge.limits.head_bytes)
         // The pace has every deadline, the headers' too.
         .header_read_timeout(None)
         .serve_connection(TokioIo::new(Paced::new(stream, pace.clone())), service);

@@ -42,7 +42,9 @@ impl Tokens {
 
     fn contain(&self, token: &[u8]) -> bool {
         // Every token is compared, whichever matches.
-        self.tags.iter().fold(false, |found, tag| hmac::verify(&self.key, token, tag.as_ref()).is_ok() | found)
+        self.tags
+            .iter()
+            .fold(false, |found, tag| hmac::verify(&self.key, token, tag.as_ref()).is_ok() | found)
     }
 }
 
@@ -96,7 +98,9 @@ struct Open {
 impl Doors {
     /// Opens every app's secrets. Fails when one does not open, or is empty: better at the start than on a request.
     pub(crate) fn open(
-        control: watch::Receiver<Arc<ControlState>>, root: Arc<RootKey>, metrics: Arc<Metrics>,
+        control: watch::Receiver<Arc<ControlState>>,
+        root: Arc<RootKey>,
+        metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         let state = control.borrow().clone();
         let mut doors = HashMap::new();

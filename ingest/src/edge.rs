@@ -63,10 +63,19 @@ pub(crate) struct Shared {
 impl Edge {
     /// Checks the configuration, reads the TLS files and opens every app's secrets, so that what is wrong with any of
     /// them shows now and not on a request. The edge is not ready until [`Edge::serve`] has found the log and `control`.
-    #[expect(clippy::too_many_arguments, reason = "the parts a service is made of, each used once, by its name")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts a service is made of, each used once, by its name"
+    )]
     pub fn new(
-        config: Config, log: EventLog, plane: ControlPlane, root: Arc<RootKey>, topics: &Topics, registry: &Registry,
-        readiness: &Readiness, clock: Clock,
+        config: Config,
+        log: EventLog,
+        plane: ControlPlane,
+        root: Arc<RootKey>,
+        topics: &Topics,
+        registry: &Registry,
+        readiness: &Readiness,
+        clock: Clock,
     ) -> anyhow::Result<Self> {
         config.check()?;
         let metrics = Arc::new(Metrics::new(registry)?);
@@ -94,7 +103,8 @@ impl Edge {
             return Ok(());
         };
         let address = listener.local_addr().context("reading the address the edge listens on")?;
-        let Self { config, log, plane, raw, doors, metrics, tls, proxy, clock, log_gate, control_gate } = self;
+        let Self { config, log, plane, raw, doors, metrics, tls, proxy, clock, log_gate, control_gate } =
+            self;
         let shared = Arc::new(Shared {
             raw: (0..partitions).map(|partition| TopicPartition::new(&raw, partition)).collect(),
             breaker: Breaker::new(partitions, metrics.clone()),
@@ -159,7 +169,12 @@ impl Edge {
         loop {
             match self.log.partitions(&self.raw).await {
                 Ok(Some(partitions)) if partitions > 0 => return Ok(partitions),
-                Ok(_) => return Err(anyhow!("there is no topic {}; make the deployment's topics first", self.raw)),
+                Ok(_) => {
+                    return Err(anyhow!(
+                        "there is no topic {}; make the deployment's topics first",
+                        self.raw
+                    ));
+                }
                 Err(cause) if cause.disposition() == Disposition::Retry => {
                     warn!(error = %cause, "the log is away; waiting for it");
                     tokio::time::sleep(RETRY).await;
@@ -173,7 +188,9 @@ impl Edge {
 /// The accept loops: one on this runtime, or one on each of so many threads with a runtime of their own. The threads
 /// share one listening socket, so no connection waits in the queue of a thread that has ended.
 fn start(
-    entrance: &Arc<Entrance>, listener: TcpListener, threads: usize,
+    entrance: &Arc<Entrance>,
+    listener: TcpListener,
+    threads: usize,
 ) -> anyhow::Result<JoinSet<anyhow::Result<()>>> {
     let mut loops = JoinSet::new();
     if threads == 0 {
@@ -193,7 +210,10 @@ fn start(
             .spawn(move || {
                 let served = || -> anyhow::Result<()> {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                    runtime.block_on(async { anyhow::Ok(entrance.accept(TcpListener::from_std(listener)?).await) })
+                    runtime.block_on(async {
+                        entrance.accept(TcpListener::from_std(listener)?).await;
+                        Ok(())
+                    })
                 };
                 // Nobody waits for it when the edge itself was dropped.
                 let _ = ended.send(served());

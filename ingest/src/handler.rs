@@ -53,7 +53,9 @@ pub(crate) async fn answer(visit: &Visit, request: Request<Incoming>) -> Reply {
     match answer {
         Answer::Delivery(outcome) => {
             tally.end(outcome);
-            observe(&visit.edge.metrics.answer_seconds, began.elapsed());
+            if outcome.is_timed() {
+                observe(&visit.edge.metrics.answer_seconds, began.elapsed());
+            }
             refusal(outcome)
         }
         Answer::Handshake(greeting, challenge) => {
@@ -128,7 +130,11 @@ fn greet(door: &Door, head: &Parts) -> (Greeting, Bytes) {
 }
 
 async fn deliver(
-    visit: &Visit, door: &Door, head: &Parts, body: &mut Incoming, began: Instant,
+    visit: &Visit,
+    door: &Door,
+    head: &Parts,
+    body: &mut Incoming,
+    began: Instant,
 ) -> Result<(), Outcome> {
     let edge = &*visit.edge;
     let headers = &head.headers;

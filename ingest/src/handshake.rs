@@ -80,14 +80,18 @@ mod tests {
     #[track_caller]
     fn check(query: &str, expected: Option<(&str, &str)>) {
         let handshake = Handshake::parse(query);
-        let found = handshake.as_ref().map(|found| (&*found.challenge, std::str::from_utf8(&found.token).unwrap()));
+        let found =
+            handshake.as_ref().map(|found| (&*found.challenge, std::str::from_utf8(&found.token).unwrap()));
         assert_eq!(found, expected);
     }
 
     #[test]
     fn a_handshake_has_each_parameter_once() {
         check("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=me", Some(("1158201444", "me")));
-        check("hub.verify_token=a%20b+c%26&x=1&hub.challenge=a_-Z&hub.mode=subscribe&x=2", Some(("a_-Z", "a b c&")));
+        check(
+            "hub.verify_token=a%20b+c%26&x=1&hub.challenge=a_-Z&hub.mode=subscribe&x=2",
+            Some(("a_-Z", "a b c&")),
+        );
         check("hub%2Emode=subscribe&hub.challenge=%31&hub.verify_token=", Some(("1", "")));
         for wrong in [
             "",
@@ -110,7 +114,8 @@ mod tests {
             check(wrong, None);
         }
         let challenge = |length: usize| "1".repeat(length);
-        let query = |challenge: &str| format!("hub.mode=subscribe&hub.challenge={challenge}&hub.verify_token=me");
+        let query =
+            |challenge: &str| format!("hub.mode=subscribe&hub.challenge={challenge}&hub.verify_token=me");
         check(&query(&challenge(256)), Some((&challenge(256), "me")));
         check(&query(&challenge(257)), None);
         check(&query(&challenge(1 << 20)), None);

@@ -136,6 +136,11 @@ impl Outcome {
         }
     }
 
+    /// Whether the answer's time says something of the edge: a stranger's 404 is quick, and a slow sender's 408 its own doing.
+    pub(crate) fn is_timed(self) -> bool {
+        self == Self::Accepted || self.status().is_server_error()
+    }
+
     /// Whether the connection ends with this answer: what follows on it may not be where a request begins.
     pub(crate) const fn closes(self) -> bool {
         matches!(

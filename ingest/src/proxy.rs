@@ -21,8 +21,11 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) fn new(config: &ProxyConfig) -> anyhow::Result<Self> {
-        let name = |text: &str| text.parse::<HeaderName>().with_context(|| format!("{text:?} is not a header's name"));
-        let vouching = |(header, common_name): &(String, String)| anyhow::Ok((name(header)?, common_name.clone()));
+        let name = |text: &str| {
+            text.parse::<HeaderName>().with_context(|| format!("{text:?} is not a header's name"))
+        };
+        let vouching =
+            |(header, common_name): &(String, String)| anyhow::Ok((name(header)?, common_name.clone()));
         Ok(Self {
             trusted: config.trusted.clone(),
             address_header: name(&config.address_header)?,
@@ -47,7 +50,8 @@ impl Proxy {
     /// A place for one more request of the forwarded address. Whom no proxy names is counted as who connected.
     pub(crate) fn place(&self, peer: IpAddr, headers: &HeaderMap) -> Result<Option<Place>, Outcome> {
         let Some(crowd) = &self.crowd else { return Ok(None) };
-        let client = self.is_trusted(peer).then(|| forwarded(headers, &self.address_header, &self.trusted)).flatten();
+        let client =
+            self.is_trusted(peer).then(|| forwarded(headers, &self.address_header, &self.trusted)).flatten();
         crowd.enter(client.unwrap_or(peer)).map(Some).ok_or(Outcome::Overloaded)
     }
 }

@@ -10,7 +10,12 @@ const LONGEST_CONTENT_TYPE: usize = 256;
 
 /// The record for a body whose signature matched.
 pub(crate) fn of(
-    app: &Bytes, received_ms: i64, signature: &HeaderValue, secret: SecretRole, headers: &HeaderMap, body: Bytes,
+    app: &Bytes,
+    received_ms: i64,
+    signature: &HeaderValue,
+    secret: SecretRole,
+    headers: &HeaderMap,
+    body: Bytes,
 ) -> Record {
     Record {
         key: None,
@@ -56,8 +61,11 @@ mod tests {
         };
         let record = make(&headers);
         assert_eq!((record.key.as_ref(), record.value.as_ref()), (None, Some(&body)));
-        let texts: Vec<_> =
-            record.headers.iter().map(|header| (&*header.name, std::str::from_utf8(&header.value).unwrap())).collect();
+        let texts: Vec<_> = record
+            .headers
+            .iter()
+            .map(|header| (&*header.name, std::str::from_utf8(&header.value).unwrap()))
+            .collect();
         assert_eq!(
             texts,
             [

@@ -43,7 +43,12 @@ pub(crate) struct Keys(Vec<(SecretRole, hmac::Key)>);
 impl Keys {
     /// Prepares secrets. None of them may be empty: anybody could sign with that.
     pub(crate) fn new<'a>(secrets: impl IntoIterator<Item = (SecretRole, &'a [u8])>) -> Self {
-        Self(secrets.into_iter().map(|(role, secret)| (role, hmac::Key::new(hmac::HMAC_SHA256, secret))).collect())
+        Self(
+            secrets
+                .into_iter()
+                .map(|(role, secret)| (role, hmac::Key::new(hmac::HMAC_SHA256, secret)))
+                .collect(),
+        )
     }
 
     /// Which secret gives the claimed signature. All of them are always tried, so time does not tell which.

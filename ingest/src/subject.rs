@@ -40,7 +40,9 @@ fn take<'a>(input: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (length, rest) = match first {
         0..=0x7f => (usize::from(*first), rest),
         0x81 => rest.split_first().map(|(length, rest)| (usize::from(*length), rest))?,
-        0x82 => rest.split_first_chunk().map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest))?,
+        0x82 => {
+            rest.split_first_chunk().map(|(length, rest)| (usize::from(u16::from_be_bytes(*length)), rest))?
+        }
         _ => return None,
     };
     let (value, rest) = rest.split_at_checked(length)?;
@@ -71,7 +73,10 @@ mod tests {
         assert!(!is_named(&[name.clone(), other].concat(), "client.example"), "two names are none");
         assert!(!is_named(&[], "client.example"));
         for end in 1..both.len() {
-            assert!(!is_named(&both[..end], "client.example") || both[..end] == name[..], "cut short at {end}");
+            assert!(
+                !is_named(&both[..end], "client.example") || both[..end] == name[..],
+                "cut short at {end}"
+            );
         }
     }
 }

@@ -11,7 +11,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme,
+};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -67,7 +69,10 @@ impl Tls {
                     Err(cause) if !failing => {
                         failing = true;
                         metrics.tls_reload_failures.inc();
-                        error!(error = format!("{cause:#}"), "the changed TLS files cannot be used; serving the ones before");
+                        error!(
+                            error = format!("{cause:#}"),
+                            "the changed TLS files cannot be used; serving the ones before"
+                        );
                     }
                     Err(_) => {}
                 }
@@ -114,7 +119,8 @@ impl Files {
         let key = PrivateKeyDer::from_pem_slice(&self.key)
             .with_context(|| format!("{} holds no private key in PEM", config.key.display()))?;
         let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
-        let server = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions)?;
+        let server =
+            ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions)?;
         let server = match (&config.clients, &self.authorities) {
             (Some(clients), Some(authorities)) => {
                 let authorities = self::certificates(authorities, &clients.authorities)?;
@@ -122,9 +128,9 @@ impl Files {
             }
             _ => server.with_no_client_auth(),
         };
-        let mut server = server
-            .with_single_cert(chain, key)
-            .with_context(|| format!("{} is not the key of {}", config.key.display(), config.certificates.display()))?;
+        let mut server = server.with_single_cert(chain, key).with_context(|| {
+            format!("{} is not the key of {}", config.key.display(), config.certificates.display())
+        })?;
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(TlsAcceptor::from(Arc::new(server)))
     }
@@ -151,12 +157,16 @@ struct Named {
 
 impl Named {
     fn new(
-        authorities: Vec<CertificateDer<'static>>, clients: &ClientCertificates, provider: Arc<CryptoProvider>,
+        authorities: Vec<CertificateDer<'static>>,
+        clients: &ClientCertificates,
+        provider: Arc<CryptoProvider>,
     ) -> anyhow::Result<Self> {
         let path = clients.authorities.display();
         let mut roots = RootCertStore::empty();
         for authority in authorities {
-            roots.add(authority).with_context(|| format!("{path} holds a certificate that cannot be used"))?;
+            roots
+                .add(authority)
+                .with_context(|| format!("{path} holds a certificate that cannot be used"))?;
         }
         let chain = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
             .build()
@@ -167,7 +177,10 @@ impl Named {
 
 impl ClientCertVerifier for Named {
     fn verify_client_cert(
-        &self, end_entity: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>], now: UnixTime,
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
         let verified = self.chain.verify_client_cert(end_entity, intermediates, now)?;
         let refused = rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure);
@@ -180,13 +193,19 @@ impl ClientCertVerifier for Named {
     }
 
     fn verify_tls12_signature(
-        &self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct,
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         self.chain.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
-        &self, message: &[u8], cert: &CertificateDer<'_>, dss: &DigitallySignedStruct,
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         self.chain.verify_tls13_signature(message, cert, dss)
     }

@@ -10,6 +10,10 @@ use crate::MessageKey;
 
 /// What an event holds; its [`Kind`](crate::Kind) tells which.
 #[derive(Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most events are messages: a box would cost each of them an allocation"
+)]
 pub enum Content {
     /// Of `MessageReceived` and `MessageSent`.
     Message(MessageContent),
@@ -405,8 +409,25 @@ macro_rules! silent_debug {
     )*};
 }
 silent_debug!(
-    Attachment, Button, ContactCard, ContactProfile, Edited, Location, MessageContent, Order, OrderItem, PlatformError,
-    Postback, Pricing, Reaction, Referral, ReplyTo, Source, Status, Unrecognized, Watermark,
+    Attachment,
+    Button,
+    ContactCard,
+    ContactProfile,
+    Edited,
+    Location,
+    MessageContent,
+    Order,
+    OrderItem,
+    PlatformError,
+    Postback,
+    Pricing,
+    Reaction,
+    Referral,
+    ReplyTo,
+    Source,
+    Status,
+    Unrecognized,
+    Watermark,
 );
 
 impl fmt::Debug for Content {

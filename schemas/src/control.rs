@@ -113,10 +113,14 @@ impl Action {
         match self {
             Self::AppAdded(app) | Self::AppRotated(app) => format!("app {}", app.id),
             Self::AppRemoved { app } => format!("app {app}"),
-            Self::TenantAdded { tenant, .. } | Self::TenantSuspended { tenant } | Self::TenantResumed { tenant } => {
+            Self::TenantAdded { tenant, .. }
+            | Self::TenantSuspended { tenant }
+            | Self::TenantResumed { tenant } => {
                 format!("tenant {tenant}")
             }
-            Self::AssetConnected { asset, .. } | Self::AssetDisconnected { asset, .. } => format!("asset {asset}"),
+            Self::AssetConnected { asset, .. } | Self::AssetDisconnected { asset, .. } => {
+                format!("asset {asset}")
+            }
             Self::QuarantineRedriven { raw } => format!("{} quarantined deliveries", raw.len()),
             Self::HolesRerouted { raw } => format!("{} missing deliveries", raw.len()),
         }
@@ -250,7 +254,8 @@ impl ControlState {
     /// The active tenant that owns the first of `assets` that is connected, and that asset.
     pub fn route<'a>(&self, assets: &'a [Asset]) -> Option<(&'a Asset, &TenantId)> {
         let (asset, route) = assets.iter().find_map(|asset| Some((asset, self.routes.get(asset)?)))?;
-        let active = self.tenants.get(&route.tenant).is_some_and(|tenant| tenant.state == TenantState::Active);
+        let active =
+            self.tenants.get(&route.tenant).is_some_and(|tenant| tenant.state == TenantState::Active);
         active.then_some((asset, &route.tenant))
     }
 
@@ -258,5 +263,109 @@ impl ControlState {
         if let Some(known) = self.tenants.get_mut(tenant) {
             known.state = state;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fold(actions: Vec<Action>) -> ControlState {
+        let mut state = ControlState::default();
+        for (offset, action) in (0..).zip(actions) {
+            state.apply(offset, &ControlRecord { at_ms: 0, actor: "admin".to_owned(), action });
+        }
+        state
+    }
+
+    fn tenant(name: &str) -> TenantId {
+        name.parse().unwrap()
+    }
+
+    fn added(name: &str) -> Action {
+        Action::TenantAdded { tenant: tenant(name), name: name.to_owned() }
+    }
+
+    fn connected(name: &str, asset: &str) -> Action {
+        Action::AssetConnected { tenant: tenant(name), asset: asset.parse().unwrap() }
+    }
+
+    #[track_caller]
+    fn check(actions: Vec<Action>, assets: &[&str], expected: Option<(&str, &str)>) {
+        let assets: Vec<Asset> = assets.iter().map(|asset| asset.parse().unwrap()).collect();
+        let state = fold(actions);
+        let found = state.route(&assets).map(|(asset, tenant)| (asset.to_string(), tenant.to_string()));
+        assert_eq!(found, expected.map(|(asset, tenant)| (asset.to_owned(), tenant.to_owned())));
+    }
+
+    #[test]
+    fn an_item_goes_to_the_owner_of_its_most_specific_connected_asset() {
+        let two = || vec![added("a"), added("b"), connected("a", "waba:900"), connected("b", "whatsapp:111")];
+        check(two(), &["whatsapp:111", "waba:900"], Some(("whatsapp:111", "b")));
+        check(two(), &["whatsapp:112", "waba:900"], Some(("waba:900", "a")));
+        check(two(), &["whatsapp:112", "waba:901"], None);
+        check(two(), &["messenger:111"], None);
+        check(two(), &[], None);
+    }
+
+    #[test]
+    fn suspended_and_unknown_tenants_get_nothing() {
+        let suspended = || {
+            let suspend = Action::TenantSuspended { tenant: tenant("a") };
+            vec![added("a"), connected("a", "messenger:2"), suspend]
+        };
+        check(suspended(), &["messenger:2"], None);
+        let mut resumed = suspended();
+        resumed.push(Action::TenantResumed { tenant: tenant("a") });
+        check(resumed, &["messenger:2"], Some(("messenger:2", "a")));
+        let mut renamed = suspended();
+        renamed.push(added("a"));
+        check(renamed, &["messenger:2"], None);
+        check(vec![connected("a", "messenger:2")], &["messenger:2"], None);
+    }
+
+    #[test]
+    fn of_two_connections_the_first_holds_until_its_owner_disconnects() {
+        let disconnected = |name: &str| Action::AssetDisconnected {
+            tenant: tenant(name),
+            asset: "messenger:2".parse().unwrap(),
+        };
+        let both =
+            || vec![added("a"), added("b"), connected("a", "messenger:2"), connected("b", "messenger:2")];
+        check(both(), &["messenger:2"], Some(("messenger:2", "a")));
+        let mut by_another = both();
+        by_another.push(disconnected("b"));
+        check(by_another, &["messenger:2"], Some(("messenger:2", "a")));
+        let mut moved = both();
+        moved.extend([disconnected("a"), connected("b", "messenger:2")]);
+        check(moved, &["messenger:2"], Some(("messenger:2", "b")));
+    }
+
+    #[test]
+    fn a_repeated_record_changes_nothing() {
+        let mut state = fold(vec![added("a"), connected("a", "messenger:2")]);
+        let before = state.clone();
+        let record = ControlRecord {
+            at_ms: 0,
+            actor: "admin".to_owned(),
+            action: Action::TenantSuspended { tenant: tenant("a") },
+        };
+        state.apply(1, &record);
+        assert_eq!(state, before);
+        state.skip(5);
+        assert_eq!(state.position, 6);
+    }
+
+    #[test]
+    fn records_survive_json() {
+        let record = ControlRecord {
+            at_ms: 7,
+            actor: "admin".to_owned(),
+            action: connected("a", "instagram:17841400000000001"),
+        };
+        let json = serde_json::to_string(&record).unwrap();
+        let expected = r#"{"at_ms":7,"actor":"admin","action":"asset_connected","tenant":"a","asset":"instagram:17841400000000001"}"#;
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_str::<ControlRecord>(&json).unwrap(), record);
     }
 }

@@ -301,3 +301,44 @@ impl From<Asset> for String {
         asset.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_narrow() {
+        for name in ["a", "0", "gov-x_1", &"a".repeat(63)] {
+            assert_eq!(name.parse::<TenantId>().unwrap().as_str(), name);
+        }
+        for wrong in ["", "-a", "_a", "A", "a.b", "a b", "ä", &"a".repeat(64)] {
+            assert!(wrong.parse::<TenantId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn assets_are_written_kind_and_id() {
+        for text in ["messenger:222", "instagram:17841400000000001", "whatsapp:111", "waba:900"] {
+            assert_eq!(text.parse::<Asset>().unwrap().to_string(), text);
+        }
+        for wrong in [
+            "",
+            "messenger",
+            "messenger:",
+            "page:1",
+            "waba:a b",
+            "waba:é",
+            &format!("waba:{}", "9".repeat(65)),
+        ] {
+            assert!(wrong.parse::<Asset>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn ids_are_hexadecimal() {
+        let id = EventId::from_bytes([0xab; 16]);
+        assert_eq!(id.to_string(), "ab".repeat(16));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!("ab".parse::<EventId>().is_err());
+    }
+}

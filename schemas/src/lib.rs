@@ -22,13 +22,17 @@ mod time;
 mod topic;
 mod whatsapp;
 mod whatsapp_message;
+mod whatsapp_person;
 mod wire;
 
 pub use content::{
-    Attachment, Button, ContactCard, ContactProfile, Content, DeliveryStatus, Edited, Location, MessageContent, Order,
-    OrderItem, PlatformError, Postback, Pricing, Reaction, Referral, ReplyTo, Source, Status, Unrecognized, Watermark,
+    Attachment, Button, ContactCard, ContactProfile, Content, DeliveryStatus, Edited, Location,
+    MessageContent, Order, OrderItem, PlatformError, Postback, Pricing, Reaction, Referral, ReplyTo, Source,
+    Status, Unrecognized, Watermark,
 };
-pub use control::{Action, App, AppSecret, ControlRecord, ControlState, Route, SecretRole, Tenant, TenantState};
+pub use control::{
+    Action, App, AppSecret, ControlRecord, ControlState, Route, SecretRole, Tenant, TenantState,
+};
 pub use event::{Direction, Event, EventContext, Kind};
 pub use id::{
     AppId, Asset, AssetKind, Channel, ConversationId, EventId, IdError, MessageKey, SubjectId, TenantId,

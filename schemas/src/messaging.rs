@@ -7,16 +7,11 @@ use crate::content::{
     Attachment, Button, Content, Edited, MessageContent, Postback, Reaction, Referral, ReplyTo, Watermark,
 };
 use crate::json::Node;
-use crate::reading::{Draft, Keys, Reading, fingerprint};
-use crate::{Asset, Channel, Direction, Identifier, IdentifierKind, Kind, time};
+use crate::reading::{Keys, Noted, Reading, fingerprint};
+use crate::{Asset, AssetKind, Direction, Identifier, IdentifierKind, Kind, time};
 
-/// The person and the draft of one element.
-pub(crate) fn draft<'a>(
-    node: Node<'a>,
-    channel: Channel,
-    asset: Option<&Asset>,
-    standby: bool,
-) -> (Vec<Identifier>, Draft<'a>) {
+/// Who one element is about.
+pub(crate) fn note<'a>(node: Node<'a>, asset: Option<&Asset>) -> Noted<'a> {
     let [sender, recipient, message] = node.pick(["sender", "recipient", "message"]);
     let id = |party: Option<Node<'a>>| party?.get("id").and_then(Node::scalar);
     let is_ours = |id: &str| asset.is_some_and(|asset| asset.id() == id);
@@ -24,13 +19,16 @@ pub(crate) fn draft<'a>(
     let from_business = sender_id.as_deref().is_some_and(is_ours)
         || message.and_then(|message| message.get("is_echo")).is_some_and(Node::is_true);
     // Without a sender (policy notices) the recipient is meant, unless it is the business.
-    let person = if from_business || sender.is_none() { recipient } else { sender };
-    let person_id = if from_business || sender.is_none() { id(recipient) } else { sender_id };
+    let (person, person_id) =
+        if from_business || sender.is_none() { (recipient, id(recipient)) } else { (sender, sender_id) };
 
-    let kind = if channel == Channel::Instagram { IdentifierKind::Igsid } else { IdentifierKind::Psid };
     let identifier = |kind, value: &str| match asset {
         Some(asset) => Identifier { kind, value: format!("{asset}/{value}") },
         None => Identifier { kind, value: value.to_owned() },
+    };
+    let kind = match asset.map(Asset::kind) {
+        Some(AssetKind::Instagram) => IdentifierKind::Igsid,
+        _ => IdentifierKind::Psid,
     };
     let mut persons = Vec::new();
     if let Some(id) = person_id.filter(|id| !is_ours(id)) {
@@ -38,7 +36,7 @@ pub(crate) fn draft<'a>(
     } else if let Some(user) = person.and_then(|person| person.get("user_ref")).and_then(Node::scalar) {
         persons.push(identifier(IdentifierKind::UserRef, &user));
     }
-    (persons, Draft::Messaging { node, from_business, standby })
+    Noted { persons, from_business, ..Noted::default() }
 }
 
 /// What one element says; `None` when it is nothing known, or two things at once.
@@ -138,8 +136,12 @@ impl<'a> Element<'a> {
 
     fn delivery(&self, delivery: Node<'a>, keys: &Keys<'_>) -> Option<Reading<'a>> {
         let [mids, watermark] = delivery.pick(["mids", "watermark"]);
-        let messages = mids.map(|mids| mids.elements().filter_map(Node::scalar).map(|mid| keys.message(&mid)).collect());
-        let content = Watermark { watermark_ms: watermark.and_then(time::millis), messages: messages.unwrap_or_default() };
+        let messages =
+            mids.map(|mids| mids.elements().filter_map(Node::scalar).map(|mid| keys.message(&mid)).collect());
+        let content = Watermark {
+            watermark_ms: watermark.and_then(time::millis),
+            messages: messages.unwrap_or_default(),
+        };
         self.watermark(Kind::ConversationDelivered, content, None)
     }
 
@@ -218,7 +220,8 @@ fn content(message: Node<'_>, keys: &Keys<'_>) -> Option<MessageContent> {
         "app_id",
     ]);
     let text = text.and_then(Node::owned);
-    let attachments: Vec<_> = attachments.into_iter().flat_map(Node::elements).filter_map(attachment).collect();
+    let attachments: Vec<_> =
+        attachments.into_iter().flat_map(Node::elements).filter_map(attachment).collect();
     let button = quick_reply.map(|reply| Button {
         kind: "quick_reply".to_owned(),
         title: text.clone(),
@@ -275,7 +278,8 @@ fn referral_content(node: Node<'_>) -> Option<Referral> {
     }
     let [reference, source, kind, ad_id, url, context, product] =
         node.pick(["ref", "source", "type", "ad_id", "referer_uri", "ads_context_data", "product"]);
-    let [title, in_context] = context.map_or([None, None], |context| context.pick(["ad_title", "product_id"]));
+    let [title, in_context] =
+        context.map_or([None, None], |context| context.pick(["ad_title", "product_id"]));
     let product = product.and_then(|product| product.get("id")).or(in_context);
     Some(Referral {
         reference: reference.and_then(Node::owned),

@@ -84,7 +84,8 @@ impl<'a> Scan<'a> {
                 // The page itself is a participant of its own echoes: the other one counts.
                 b"wa_id" | b"from" | b"recipient_id" | b"user_id" | b"from_user_id" | b"id"
                     if (key != b"id" || matches!(parent, b"sender" | b"recipient"))
-                        && !value.is_empty() && found.entry.is_some_and(|entry| entry != value) =>
+                        && !value.is_empty()
+                        && found.entry.is_some_and(|entry| entry != value) =>
                 {
                     found.participant = Some(value);
                 }
@@ -116,7 +117,8 @@ fn number(head: &[u8], start: usize) -> Option<(&[u8], usize)> {
 
 /// Where the value begins, when `:` is next.
 fn colon(head: &[u8], from: usize) -> Option<usize> {
-    let space = |from: usize| Some(from + head.get(from..)?.iter().position(|byte| !byte.is_ascii_whitespace())?);
+    let space =
+        |from: usize| Some(from + head.get(from..)?.iter().position(|byte| !byte.is_ascii_whitespace())?);
     let at = space(from)?;
     if head.get(at) == Some(&b':') { space(at + 1) } else { None }
 }

@@ -95,3 +95,33 @@ impl Reason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pointers_survive_json() {
+        let pointer = |outcome| Pointer {
+            raw: RawRef { partition: 1, offset: 9 },
+            count: 3,
+            items: vec![0, 2],
+            outcome,
+            attempts: 1,
+            at_ms: 7,
+            judged_at: 4,
+        };
+        let parked = Outcome::Parked { assets: vec!["waba:900".parse().unwrap()] };
+        let mut outcomes: Vec<_> =
+            Reason::ALL.into_iter().map(|reason| Outcome::Quarantined { reason }).collect();
+        outcomes.extend([parked, Outcome::Empty]);
+        for outcome in outcomes {
+            let pointer = pointer(outcome);
+            let json = serde_json::to_string(&pointer).unwrap();
+            assert_eq!(serde_json::from_str::<Pointer>(&json).unwrap(), pointer);
+            if let Outcome::Quarantined { reason } = &pointer.outcome {
+                assert!(json.contains(&format!(r#""reason":"{}""#, reason.as_str())), "one word everywhere");
+            }
+        }
+    }
+}

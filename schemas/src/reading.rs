@@ -1,4 +1,4 @@
-//! From an item to its event: what was noted while cutting, the reading of its content, and the ids that follow from both.
+//! From an item to its event: who it is about, what it says, and the ids that follow from both.
 
 use std::borrow::Cow;
 
@@ -8,28 +8,37 @@ use serde_json::value::RawValue;
 use crate::content::{ContactProfile, Content, Unrecognized};
 use crate::json::Node;
 use crate::whatsapp::List;
-use crate::{Asset, Direction, Event, EventContext, IdKey, Item, Kind, Source, messaging, time, whatsapp_message};
+use crate::whatsapp_person::{self, Contacts};
+use crate::{
+    Asset, Direction, Event, EventContext, IdKey, Identifier, Item, Kind, Source, messaging, time,
+    whatsapp_message,
+};
 
-/// What was noted of an item while cutting.
+/// An item as it was cut.
 pub(crate) enum Draft<'a> {
     /// An element of Messenger's or Instagram's `messaging` or `standby`.
     Messaging {
         node: Node<'a>,
-        /// The business is its sender.
-        from_business: bool,
         /// Another app owns the thread: not read, so that nobody answers twice (`meta-platform.md` §10.25).
         standby: bool,
     },
-    /// An element of one of WhatsApp's lists.
-    Whatsapp {
-        node: Node<'a>,
-        list: List,
-        group: Option<Cow<'a, str>>,
-        contact: Option<Node<'a>>,
-        from_business: bool,
-    },
+    /// An element of one of WhatsApp's lists, and what stood beside the lists.
+    Whatsapp { node: Node<'a>, list: List, metadata: Option<Node<'a>>, contacts: Contacts<'a> },
     /// Anything else, kept as it is.
     Other { node: Node<'a>, field: Option<Cow<'a, str>> },
+}
+
+/// Who an item is about.
+#[derive(Default)]
+pub(crate) struct Noted<'a> {
+    /// Every identifier of that person.
+    pub(crate) persons: Vec<Identifier>,
+    /// The business acted.
+    pub(crate) from_business: bool,
+    /// The WhatsApp group it happened in.
+    pub(crate) group: Option<Cow<'a, str>>,
+    /// The WhatsApp contact that matches the person.
+    pub(crate) contact: Option<Node<'a>>,
 }
 
 /// What an item says, read.
@@ -70,13 +79,22 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn read(&self, keys: &Keys<'_>) -> Option<Reading<'a>> {
+    pub(crate) fn note(&self, assets: &[Asset]) -> Noted<'a> {
         match self {
-            Self::Messaging { standby: true, .. } => None,
-            Self::Messaging { node, from_business, .. } => messaging::read(*node, *from_business, keys),
+            Self::Messaging { node, .. } => messaging::note(*node, assets.first()),
+            Self::Whatsapp { node, list, metadata, contacts } => {
+                whatsapp_person::note(*node, *list, *metadata, contacts, assets.last())
+            }
+            Self::Other { .. } => Noted::default(),
+        }
+    }
+
+    fn read(&self, from_business: bool, keys: &Keys<'_>) -> Option<Reading<'a>> {
+        match self {
+            Self::Messaging { standby: true, .. } | Self::Other { .. } => None,
+            Self::Messaging { node, .. } => messaging::read(*node, from_business, keys),
             Self::Whatsapp { node, list: List::Statuses, .. } => whatsapp_message::read_status(*node),
-            Self::Whatsapp { node, from_business, .. } => whatsapp_message::read(*node, *from_business, keys),
-            Self::Other { .. } => None,
+            Self::Whatsapp { node, .. } => whatsapp_message::read(*node, from_business, keys),
         }
     }
 
@@ -85,7 +103,9 @@ impl<'a> Draft<'a> {
     fn unrecognized(&self, entry_ms: Option<i64>) -> Reading<'a> {
         let node = self.node();
         let (field, entry_time) = match self {
-            Self::Messaging { standby, .. } => (Cow::Borrowed(if *standby { "standby" } else { "messaging" }), None),
+            Self::Messaging { standby, .. } => {
+                (Cow::Borrowed(if *standby { "standby" } else { "messaging" }), None)
+            }
             Self::Whatsapp { list, .. } => (Cow::Borrowed(list.as_str()), None),
             Self::Other { field, .. } => (field.clone().unwrap_or_default(), entry_ms),
         };
@@ -125,14 +145,12 @@ impl Item<'_> {
     pub fn into_event(self, context: &EventContext<'_>) -> Event {
         let asset = self.assets.first().unwrap_or(context.asset).clone();
         let keys = Keys { id_key: context.id_key, asset: &asset };
-        let (group, contact) = match &self.draft {
-            Draft::Whatsapp { group, contact, .. } => (group.as_deref(), *contact),
-            _ => (None, None),
-        };
-        let nowhere = group.is_none() && self.persons.is_empty();
+        let noted = self.noted();
+        let group = noted.group.as_deref();
+        let nowhere = group.is_none() && noted.persons.is_empty();
         let reading = self
             .draft
-            .read(&keys)
+            .read(noted.from_business, &keys)
             .filter(|reading| !(nowhere && reading.needs_conversation))
             .unwrap_or_else(|| self.draft.unrecognized(self.entry_ms));
 
@@ -152,11 +170,14 @@ impl Item<'_> {
             conversation,
             subject: context.subject,
             message: reading.message.map(|id| keys.message(&id)),
-            occurred_ms: time::plausible([reading.at.and_then(time::millis), self.entry_ms], context.received_ms),
+            occurred_ms: time::plausible(
+                [reading.at.and_then(time::millis), self.entry_ms],
+                context.received_ms,
+            ),
             received_ms: context.received_ms,
             raw: context.raw,
             imported: matches!(&self.draft, Draft::Other { field: Some(field), .. } if field == "history"),
-            contact: contact.and_then(profile),
+            contact: noted.contact.and_then(profile),
             content: reading.content,
             source: source(self.draft.node()),
             asset,
@@ -172,6 +193,7 @@ fn profile(contact: Node<'_>) -> Option<ContactProfile> {
 }
 
 fn source(node: Node<'_>) -> Source {
-    let raw = RawValue::from_string(node.text().to_owned()).or_else(|_| RawValue::from_string("null".to_owned()));
+    let raw =
+        RawValue::from_string(node.text().to_owned()).or_else(|_| RawValue::from_string("null".to_owned()));
     Source::new(raw.expect("a slice of checked JSON, or else null, is JSON"))
 }

@@ -1,23 +1,20 @@
 //! A delivery cut into its items: every message, status and change that Meta put into one body.
 //!
-//! `serde_json` checks the body once; after that slices are cut by [`crate::json`], and of each item only what routing
-//! needs is read. What an item says is read by [`Item::into_event`]. Nothing recurses, so depth costs no stack.
+//! One pass of [`crate::json`] checks the body and cuts the slices. Who an item is about is read when routing asks, what it
+//! says by [`Item::into_event`]: an item that is parked costs neither.
 //!
 //! What becomes an item: each element of `messaging`, `standby`, `messages`, `statuses` and `message_echoes`; each `changes`
 //! element of another field as a whole; and every list or object whose name is not known here, so that nothing Meta adds is
 //! lost. An `entry` element that is no object, or belongs to an unknown `object`, is an item without an asset.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
 
-use serde::de::IgnoredAny;
-
-use crate::json::{Cursor, Key, Node};
-use crate::reading::Draft;
+use crate::json::{Cursor, Node};
+use crate::reading::{Draft, Noted};
 use crate::whatsapp::Change;
-use crate::{Asset, AssetKind, Channel, Identifier, Reason, messaging, time};
+use crate::{Asset, AssetKind, Channel, Identifier, Reason, time};
 
-/// The deepest nesting that is read: what readers of JSON commonly take. In an event an item stands no deeper than here.
-const MAX_DEPTH: usize = 127;
 /// Meta's limit is 1000 updates; this only keeps a body of nothing but commas from becoming millions of records.
 const MAX_ITEMS: usize = 50_000;
 
@@ -34,12 +31,12 @@ pub struct Split<'a> {
 pub struct Item<'a> {
     pub(crate) index: u32,
     pub(crate) assets: Arc<[Asset]>,
-    pub(crate) persons: Vec<Identifier>,
     pub(crate) entry_ms: Option<i64>,
     pub(crate) draft: Draft<'a>,
+    noted: OnceLock<Noted<'a>>,
 }
 
-impl Item<'_> {
+impl<'a> Item<'a> {
     /// Where it stands in the delivery, from 0.
     pub const fn index(&self) -> u32 {
         self.index
@@ -51,15 +48,22 @@ impl Item<'_> {
         &self.assets
     }
 
-    /// Every identifier of the one person it is about; empty when it is about nobody.
+    /// Every identifier of the one person it is about; empty when it is about nobody. Read at the first call.
     pub fn persons(&self) -> &[Identifier] {
-        &self.persons
+        &self.noted().persons
+    }
+
+    pub(crate) fn noted(&self) -> &Noted<'a> {
+        self.noted.get_or_init(|| self.draft.note(&self.assets))
     }
 }
 
 impl std::fmt::Debug for Item<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Item").field("index", &self.index).field("assets", &self.assets).finish_non_exhaustive()
+        f.debug_struct("Item")
+            .field("index", &self.index)
+            .field("assets", &self.assets)
+            .finish_non_exhaustive()
     }
 }
 
@@ -72,63 +76,55 @@ pub fn split(body: &[u8]) -> Result<Split<'_>, Reason> {
         return Err(Reason::EmptyBody);
     }
     let text = std::str::from_utf8(body).map_err(|_| Reason::NotJson)?;
-    serde_json::from_str::<IgnoredAny>(text).map_err(|_| Reason::NotJson)?;
-
-    let mut cursor = Cursor::new(text);
     let mut splitter = Splitter::default();
-    let mut object = None;
+    let mut objects = 0;
+    let mut entries = 0;
     let mut postponed = None;
-    let mut entry_seen = false;
-    if !cursor.enter(b'{') {
-        return Err(Reason::NotAnEnvelope);
-    }
-    while let Some(key) = cursor.key() {
-        if key.is("object") {
-            let word = cursor.skip().string();
-            if object.is_some() || word.is_none() {
-                return Err(Reason::NotAnEnvelope);
-            }
-            object = word;
-            splitter.channel = object.as_deref().and_then(channel);
-        } else if key.is("entry") {
-            if std::mem::replace(&mut entry_seen, true) || !matches!(cursor.peek(), Some(b'[' | b'n')) {
-                return Err(Reason::NotAnEnvelope);
-            }
-            if object.is_some() {
-                splitter.entries(&mut cursor)?;
+    let mut cursor = Cursor::new(text);
+    let is_object = cursor.members(|cursor, name| match name.as_ref() {
+        "object" => {
+            objects += 1;
+            splitter.object = cursor.skip().string();
+        }
+        "entry" => {
+            entries += 1;
+            if !matches!(cursor.peek(), Some(b'[' | b'n')) {
+                splitter.is_envelope = false;
+                cursor.skip();
+            } else if objects > 0 {
+                splitter.entries(cursor);
             } else {
                 // Meta writes `object` first; when it comes later, the entries are looked at after it.
                 postponed = Some(cursor.skip());
             }
-        } else {
+        }
+        _ => {
             cursor.skip();
         }
+    });
+    cursor.finish()?;
+    if let Some(entries) = postponed {
+        splitter.entries(&mut Cursor::new(entries.text()));
     }
-    if object.is_none() {
+    if !is_object || !splitter.is_envelope || splitter.object.is_none() || objects != 1 || entries > 1 {
         return Err(Reason::NotAnEnvelope);
     }
-    if let Some(entries) = postponed {
-        splitter.entries(&mut Cursor::new(entries.text()))?;
+    if splitter.items.len() > MAX_ITEMS {
+        return Err(Reason::TooManyItems);
     }
-    if cursor.deepest() > MAX_DEPTH {
-        return Err(Reason::TooDeep);
-    }
-    Ok(Split { channel: splitter.channel, items: splitter.items })
+    Ok(Split { channel: splitter.channel(), items: splitter.items })
 }
 
-fn channel(object: &str) -> Option<Channel> {
-    match object {
-        "page" => Some(Channel::Messenger),
-        "instagram" => Some(Channel::Instagram),
-        "whatsapp_business_account" => Some(Channel::Whatsapp),
-        _ => None,
-    }
-}
-
-#[derive(Default)]
 struct Splitter<'a> {
-    channel: Option<Channel>,
+    object: Option<Cow<'a, str>>,
+    is_envelope: bool,
     items: Vec<Item<'a>>,
+}
+
+impl Default for Splitter<'_> {
+    fn default() -> Self {
+        Self { object: None, is_envelope: true, items: Vec::new() }
+    }
 }
 
 /// What an entry holds, in the order it stands; its id may come after.
@@ -142,36 +138,44 @@ struct Entry<'a> {
 }
 
 enum Piece<'a> {
-    Messaging(Node<'a>),
-    Standby(Node<'a>),
+    Messaging { node: Node<'a>, standby: bool },
     Change(Change<'a>),
-    Other(Key<'a>, Node<'a>),
+    Other { node: Node<'a>, field: Cow<'a, str> },
 }
 
 impl<'a> Splitter<'a> {
-    /// Every entry of the array that is next; nothing when it is `null`.
-    fn entries(&mut self, cursor: &mut Cursor<'a>) -> Result<(), Reason> {
-        if !cursor.enter(b'[') {
-            cursor.skip();
-            return Ok(());
+    fn channel(&self) -> Option<Channel> {
+        match self.object.as_deref()? {
+            "page" => Some(Channel::Messenger),
+            "instagram" => Some(Channel::Instagram),
+            "whatsapp_business_account" => Some(Channel::Whatsapp),
+            _ => None,
         }
+    }
+
+    /// Every entry of the array that is next; nothing when it is `null`.
+    fn entries(&mut self, cursor: &mut Cursor<'a>) {
+        if !cursor.enter_array() {
+            cursor.skip();
+            return;
+        }
+        let channel = self.channel();
         while cursor.element() {
             let start = cursor.mark();
-            match self.channel {
+            match channel {
                 Some(channel) if cursor.peek() == Some(b'{') => {
                     let entry = Entry::read(cursor, channel);
-                    self.entry(channel, &entry, cursor.since(start))?;
+                    self.entry(channel, entry, cursor.since(start));
                 }
                 _ => {
                     let node = cursor.skip();
-                    self.add(Arc::default(), Vec::new(), None, Draft::other(node, None))?;
+                    self.add(&Arc::default(), None, Draft::other(node, None));
                 }
             }
         }
-        Ok(())
     }
 
-    fn entry(&mut self, channel: Channel, entry: &Entry<'a>, whole: Node<'a>) -> Result<(), Reason> {
+    fn entry(&mut self, channel: Channel, entry: Entry<'a>, whole: Node<'a>) {
         let kind = match channel {
             Channel::Messenger => AssetKind::Messenger,
             Channel::Instagram => AssetKind::Instagram,
@@ -179,51 +183,45 @@ impl<'a> Splitter<'a> {
         };
         let id = if entry.id_repeated { None } else { entry.id };
         let asset = id.and_then(|id| asset(kind, id));
-        let assets: Arc<[Asset]> = asset.iter().cloned().collect();
         let entry_ms = entry.time.and_then(time::millis);
+        // The changes of WhatsApp name their own, more specific asset.
+        let assets = OnceLock::new();
+        let assets = || assets.get_or_init(|| asset.iter().cloned().collect::<Arc<[Asset]>>());
         if entry.direct_change {
             // Instagram's documentation shows `field` and `value` directly on the entry (`meta-platform.md` §2.1).
             let field = whole.get("field").and_then(Node::string);
-            self.add(Arc::clone(&assets), Vec::new(), entry_ms, Draft::other(whole, field))?;
+            self.add(assets(), entry_ms, Draft::other(whole, field));
         }
-        for piece in &entry.pieces {
+        for piece in entry.pieces {
             match piece {
-                Piece::Messaging(node) | Piece::Standby(node) => {
-                    let standby = matches!(piece, Piece::Standby(_));
-                    let (persons, draft) = messaging::draft(*node, channel, asset.as_ref(), standby);
-                    self.add(Arc::clone(&assets), persons, entry_ms, draft)?;
+                Piece::Messaging { node, standby } => {
+                    self.add(assets(), entry_ms, Draft::Messaging { node, standby });
                 }
                 Piece::Change(change) if channel == Channel::Whatsapp => {
                     let assets = change.assets(asset.as_ref());
-                    change.items(asset.as_ref(), |persons, draft| {
-                        self.add(Arc::clone(&assets), persons, entry_ms, draft)
-                    })?;
+                    change.items(|draft| self.add(&assets, entry_ms, draft));
                 }
                 Piece::Change(change) => {
-                    let draft = Draft::other(change.whole, change.field.clone());
-                    self.add(Arc::clone(&assets), Vec::new(), entry_ms, draft)?;
+                    self.add(assets(), entry_ms, Draft::other(change.whole, change.field))
                 }
-                Piece::Other(key, node) => {
-                    self.add(Arc::clone(&assets), Vec::new(), entry_ms, Draft::other(*node, Some(key.name())))?;
-                }
+                Piece::Other { node, field } => self.add(assets(), entry_ms, Draft::other(node, Some(field))),
             }
         }
-        Ok(())
     }
 
-    fn add(
-        &mut self,
-        assets: Arc<[Asset]>,
-        persons: Vec<Identifier>,
-        entry_ms: Option<i64>,
-        draft: Draft<'a>,
-    ) -> Result<(), Reason> {
-        if self.items.len() >= MAX_ITEMS {
-            return Err(Reason::TooManyItems);
+    /// One more than the limit is enough to know that it is passed.
+    fn add(&mut self, assets: &Arc<[Asset]>, entry_ms: Option<i64>, draft: Draft<'a>) {
+        if self.items.len() <= MAX_ITEMS
+            && let Ok(index) = u32::try_from(self.items.len())
+        {
+            self.items.push(Item {
+                index,
+                assets: Arc::clone(assets),
+                entry_ms,
+                draft,
+                noted: OnceLock::new(),
+            });
         }
-        let index = u32::try_from(self.items.len()).map_err(|_| Reason::TooManyItems)?;
-        self.items.push(Item { index, assets, persons, entry_ms, draft });
-        Ok(())
     }
 }
 
@@ -231,35 +229,39 @@ impl<'a> Entry<'a> {
     /// The entry object that is next.
     fn read(cursor: &mut Cursor<'a>, channel: Channel) -> Self {
         let mut entry = Self::default();
-        cursor.enter(b'{');
-        while let Some(key) = cursor.key() {
-            if key.is("id") {
-                entry.id_repeated |= entry.id.replace(cursor.skip()).is_some();
-            } else if key.is("time") {
-                entry.time = Some(cursor.skip());
-            } else if key.is("messaging") && cursor.enter(b'[') {
+        cursor.members(|cursor, name| match name.as_ref() {
+            "id" => entry.id_repeated |= entry.id.replace(cursor.skip()).is_some(),
+            "time" => entry.time = Some(cursor.skip()),
+            list @ ("messaging" | "standby") if cursor.enter_array() => {
+                let standby = list == "standby";
                 while cursor.element() {
-                    entry.pieces.push(Piece::Messaging(cursor.skip()));
-                }
-            } else if key.is("standby") && cursor.enter(b'[') {
-                while cursor.element() {
-                    entry.pieces.push(Piece::Standby(cursor.skip()));
-                }
-            } else if key.is("changes") && cursor.enter(b'[') {
-                while cursor.element() {
-                    entry.pieces.push(Piece::Change(Change::read(cursor, channel)));
-                }
-            } else if key.is("field") {
-                cursor.skip();
-                entry.direct_change = true;
-            } else {
-                let node = cursor.skip();
-                if node.holds_something() && !(entry.direct_change && key.is("value")) {
-                    entry.pieces.push(Piece::Other(key, node));
+                    entry.add(Piece::Messaging { node: cursor.skip(), standby });
                 }
             }
-        }
+            "changes" if cursor.enter_array() => {
+                while cursor.element() {
+                    entry.add(Piece::Change(Change::read(cursor, channel)));
+                }
+            }
+            "field" => {
+                cursor.skip();
+                entry.direct_change = true;
+            }
+            other => {
+                let node = cursor.skip();
+                let covered = entry.direct_change && other == "value";
+                if node.holds_something() && !covered {
+                    entry.add(Piece::Other { node, field: name });
+                }
+            }
+        });
         entry
+    }
+
+    fn add(&mut self, piece: Piece<'a>) {
+        if self.pieces.len() <= MAX_ITEMS {
+            self.pieces.push(piece);
+        }
     }
 }
 

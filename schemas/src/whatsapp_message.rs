@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use crate::content::{
-    Attachment, Button, ContactCard, Content, DeliveryStatus, Edited, Location, MessageContent, Order, OrderItem,
-    PlatformError, Pricing, Reaction, Referral, ReplyTo, Status,
+    Attachment, Button, ContactCard, Content, DeliveryStatus, Edited, Location, MessageContent, Order,
+    OrderItem, PlatformError, Pricing, Reaction, Referral, ReplyTo, Status,
 };
 use crate::json::Node;
 use crate::reading::{Keys, Reading, fingerprint};
@@ -207,8 +207,8 @@ fn media(kind: &str, body: Node<'_>) -> Option<Attachment> {
 fn location(body: Node<'_>) -> Option<Location> {
     let [latitude, longitude, name, address] = body.pick(["latitude", "longitude", "name", "address"]);
     Some(Location {
-        latitude: latitude?.float()?,
-        longitude: longitude?.float()?,
+        latitude: latitude?.float().filter(|degrees| degrees.abs() <= 90.0)?,
+        longitude: longitude?.float().filter(|degrees| degrees.abs() <= 180.0)?,
         name: name.and_then(Node::owned),
         address: address.and_then(Node::owned),
     })
@@ -251,7 +251,15 @@ fn referral_content(node: Node<'_>) -> Referral {
     let [url, id, kind, headline, body, click] = node
         .pick(["source_url", "source_id", "source_type", "headline", "body", "ctwa_clid"])
         .map(|node| node.and_then(scalar));
-    Referral { origin: kind, ad_id: id, url, title: headline, text: body, click_id: click, ..Referral::default() }
+    Referral {
+        origin: kind,
+        ad_id: id,
+        url,
+        title: headline,
+        text: body,
+        click_id: click,
+        ..Referral::default()
+    }
 }
 
 fn pricing_content(node: Node<'_>) -> Pricing {

@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 
 use crate::content::{ContactProfile, Content};
 use crate::{
-    Asset, Channel, ConversationId, Direction, Event, IdError, Kind, MessageKey, RawPositionError, Source, SubjectId,
+    Asset, Channel, ConversationId, Direction, Event, IdError, Kind, MessageKey, RawPositionError, Source,
+    SubjectId,
 };
 
 const TYPE_PREFIX: &str = "org.tidings.";
@@ -229,7 +230,10 @@ fn rfc3339(ms: i64) -> String {
 ///
 /// # Errors
 /// A record without the attributes that CloudEvents demands, or whose value is not JSON.
-pub fn structured<'h>(headers: impl Fn(&str) -> Option<&'h str>, value: &[u8]) -> Result<String, DecodeError> {
+pub fn structured<'h>(
+    headers: impl Fn(&str) -> Option<&'h str>,
+    value: &[u8],
+) -> Result<String, DecodeError> {
     #[derive(Serialize)]
     struct Structured<'a> {
         specversion: &'a str,

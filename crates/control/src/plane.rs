@@ -68,7 +68,9 @@ impl ControlPlane {
     /// Follows the topic until stopped. Run exactly one of these per process.
     pub async fn follow(self, stop: CancellationToken) -> Result<(), ControlError> {
         loop {
-            let mut reader = self.log.reader(&self.at, self.state.borrow().position).await?;
+            // Apart from the call, so that the borrow is over before the wait.
+            let position = self.state.borrow().position;
+            let mut reader = self.log.reader(&self.at, position).await?;
             loop {
                 let records = tokio::select! {
                     () = stop.cancelled() => return Ok(()),

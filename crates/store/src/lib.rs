@@ -1,1 +1,34 @@
-//! store
+//! PostgreSQL: every table, every statement, every migration. The only crate that names tokio-postgres.
+//!
+//! Two databases that never meet: the *views* that projections build and readers query, and the *keyring* that knows
+//! which identifiers are one person. Statements take arrays, never a row at a time, and a projection's rows move in one
+//! transaction with the offset that caused them. Content is opaque bytes to the database.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod audit;
+mod connect;
+mod conversation;
+mod conversation_read;
+mod coverage;
+mod database;
+mod error;
+mod keyring;
+mod migrate;
+mod offset;
+
+pub use audit::{AuditFault, AuditHead, AuditRow, NewAuditRow, PLATFORM_CHAIN, entry_hash, verify_chain};
+pub use connect::{ViewsDb, ViewsRole};
+pub use conversation::{
+    ContactChange, ConversationChange, ConversationChanges, DeletionChange, EditChange, MessageChange,
+    ReactionChange, StatusChange, WatermarkChange,
+};
+pub use conversation_read::{ConversationCursor, ConversationRow, MessageRow, ReactionRow};
+pub use coverage::{
+    Coverage, CoverageChange, CoverageView, QuarantineChange, QuarantineRow, RawProgress, Whole,
+};
+pub use database::ensure_sibling_database;
+pub use error::{Disposition, StoreError};
+pub use keyring::{KeyringDb, Lookup, TenantKeyRow};
+pub use migrate::{migrate_keyring, migrate_views};
+pub use offset::{Moved, OffsetMove, ProjectionOffset};

@@ -60,8 +60,11 @@ fn describe(body: &[u8]) -> String {
     let events = events(body);
     for item in &split.items {
         let assets: Vec<_> = item.assets().iter().map(ToString::to_string).collect();
-        let persons: Vec<_> =
-            item.persons().iter().map(|person| format!("{}={}", person.kind.as_str(), person.value)).collect();
+        let persons: Vec<_> = item
+            .persons()
+            .iter()
+            .map(|person| format!("{}={}", person.kind.as_str(), person.value))
+            .collect();
         writeln!(text, "#{} [{}] [{}]", item.index(), assets.join(" "), persons.join(" ")).unwrap();
         match events.iter().find(|event| event.raw.index == item.index()) {
             Some(event) => describe_event(&mut text, body, event),
@@ -149,7 +152,9 @@ fn debug_output_shows_nothing_of_a_person() {
         let Ok(split) = split(&body) else { continue };
         let persons: Vec<_> = split.items.iter().flat_map(schemas::Item::persons).collect();
         let shown = format!("{split:?} {persons:?} {:?}", events(&body));
-        for secret in ["15551230001", "7001", "9001", "US.", "wamid", "m_text", "Ada", "kettle", "hallo", "ciao"] {
+        for secret in
+            ["15551230001", "7001", "9001", "US.", "wamid", "m_text", "Ada", "kettle", "hallo", "ciao"]
+        {
             assert!(!shown.contains(secret), "{secret} in {shown}");
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use schemas::{EventId, Event, shallow_partition, split, structured};
+use schemas::{Event, EventId, shallow_partition, split, structured};
 use serde_json::{Value, json};
 
 use crate::support::{all_fixtures, events, headers};
@@ -55,8 +55,11 @@ fn single_messages(change: &Value) -> Vec<Value> {
     for list in lists {
         let elements = change["value"][list].as_array().cloned().unwrap_or_default();
         let whole = matches!(list, "errors" | "tomorrow") && !elements.is_empty();
-        let values =
-            if whole { vec![Value::Array(elements)] } else { elements.into_iter().map(|one| json!([one])).collect() };
+        let values = if whole {
+            vec![Value::Array(elements)]
+        } else {
+            elements.into_iter().map(|one| json!([one])).collect()
+        };
         for value in values {
             let mut part = change.clone();
             let members = part["value"].as_object_mut().unwrap();
@@ -85,7 +88,8 @@ fn packing_does_not_change_ids() {
         assert_eq!(ids(&body(object, &parts)), packed, "{object}: one item an entry");
         let reversed: Vec<_> = parts.iter().rev().cloned().collect();
         assert_eq!(ids(&body(object, &reversed)), packed, "{object}: in another order");
-        let alone: BTreeSet<_> = parts.iter().flat_map(|part| ids(&body(object, std::slice::from_ref(part)))).collect();
+        let alone: BTreeSet<_> =
+            parts.iter().flat_map(|part| ids(&body(object, std::slice::from_ref(part)))).collect();
         assert_eq!(alone, packed, "{object}: one item a delivery");
     }
 }
@@ -185,8 +189,26 @@ fn count(value: &mut Value, visit: &mut impl FnMut(&mut Value)) {
 
 fn json_value() -> impl Strategy<Value = Value> {
     let keys = select(vec![
-        "id", "messaging", "changes", "value", "field", "messages", "statuses", "metadata", "contacts", "sender", "message",
-        "mid", "text", "type", "timestamp", "from", "entry", "read", "reaction", "x",
+        "id",
+        "messaging",
+        "changes",
+        "value",
+        "field",
+        "messages",
+        "statuses",
+        "metadata",
+        "contacts",
+        "sender",
+        "message",
+        "mid",
+        "text",
+        "type",
+        "timestamp",
+        "from",
+        "entry",
+        "read",
+        "reaction",
+        "x",
     ]);
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -199,8 +221,9 @@ fn json_value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(6, 40, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-            prop::collection::vec((keys.clone(), inner), 0..6)
-                .prop_map(|members| Value::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())),
+            prop::collection::vec((keys.clone(), inner), 0..6).prop_map(|members| Value::Object(
+                members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+            )),
         ]
     })
 }

@@ -45,7 +45,8 @@ async fn an_app_whose_secrets_do_not_open_is_503_and_the_others_go_on() {
         let app = acme(&[(SecretRole::Current, secret)], &["token"]).seal(root).unwrap();
         stage.act(Action::AppRotated(app)).await;
         assert_eq!(status(stage.address, &delivery(secret, BODY)).await, 503);
-        let other = crate::client::signed("/webhooks/other", &crate::client::sign(crate::stage::OTHER, BODY), BODY);
+        let other =
+            crate::client::signed("/webhooks/other", &crate::client::sign(crate::stage::OTHER, BODY), BODY);
         assert_eq!(status(stage.address, &other).await, 200);
     }
     assert_eq!(stage.outcome("app_broken"), 2.0);

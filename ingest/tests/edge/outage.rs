@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ingest::{Config, Deadlines};
+use service::Clock;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -49,6 +50,30 @@ async fn an_append_that_is_not_confirmed_in_time_is_503() {
     })
     .await;
     assert!(stage.raw().await.len() >= accepted, "every 200 is in the log");
+}
+
+/// The log takes less at once than comes: 503 for what it does not take, without holding anybody up, and it recovers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_is_503() {
+    let stage = Stage::built(Config::default(), Clock::system(), Some(1)).await;
+    let mut accepted = 0;
+    let filling = async {
+        while stage.outcome("log_full") == 0.0 {
+            let mut clients = tokio::task::JoinSet::new();
+            for number in 0..16u8 {
+                let address = stage.address;
+                clients
+                    .spawn(async move { status(address, &delivery(SECRET, &vec![number; 500_000])).await });
+            }
+            let statuses = clients.join_all().await;
+            assert!(statuses.iter().all(|status| matches!(status, 200 | 503)), "{statuses:?}");
+            accepted += statuses.iter().filter(|status| **status == 200).count();
+        }
+    };
+    tokio::time::timeout(crate::client::PATIENCE, filling).await.expect("the queue is full once");
+    assert_eq!(stage.metric("ingest_breakers_open", None), 0.0, "a full queue is not a log away");
+    assert_eq!(status(stage.address, &delivery(SECRET, BODY)).await, 200);
+    assert_eq!(stage.raw().await.len(), accepted + 1);
 }
 
 /// Class 5 of the fault matrix: the client leaves. Nothing, or the whole record, once.

@@ -38,7 +38,8 @@ async fn nothing_comes_back_for_anything_else() {
     let long = "1".repeat(257);
     let right = "hub.mode=subscribe&hub.challenge=1&hub.verify_token=second";
     for wrong in ["secon", "second1", "Second", "", "third", "second%00", "%F0%9F%98%80"] {
-        check("/webhooks/acme", &format!("hub.mode=subscribe&hub.challenge=1&hub.verify_token={wrong}"), 403).await;
+        check("/webhooks/acme", &format!("hub.mode=subscribe&hub.challenge=1&hub.verify_token={wrong}"), 403)
+            .await;
     }
     for malformed in [
         "",

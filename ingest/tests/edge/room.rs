@@ -86,7 +86,7 @@ async fn a_panic_is_a_500_and_a_counter() {
             1
         }
     });
-    let stage = Stage::with_clock(Config::default(), clock).await;
+    let stage = Stage::built(Config::default(), clock, None).await;
     broken.store(true, Ordering::Relaxed);
     assert_eq!(status(stage.address, &delivery(SECRET, BODY)).await, 500);
     broken.store(false, Ordering::Relaxed);

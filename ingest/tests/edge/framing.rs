@@ -11,14 +11,28 @@ fn signature() -> String {
 async fn only_these_paths_and_methods_exist() {
     let stage = Stage::new().await;
     for path in [
-        "/", "/webhooks", "/webhooks/", "/webhooks/acme/", "//webhooks/acme", "/webhooks//acme", "/webhooks/nobody",
-        "/webhooks/acme/x", "/webhooks/%61cme", "/webhooks%2facme", "/%2e%2e/webhooks/acme", "/x/../webhooks/acme",
-        "/Webhooks/acme", "/webhooks/ACME", "/metrics",
+        "/",
+        "/webhooks",
+        "/webhooks/",
+        "/webhooks/acme/",
+        "//webhooks/acme",
+        "/webhooks//acme",
+        "/webhooks/nobody",
+        "/webhooks/acme/x",
+        "/webhooks/%61cme",
+        "/webhooks%2facme",
+        "/%2e%2e/webhooks/acme",
+        "/x/../webhooks/acme",
+        "/Webhooks/acme",
+        "/webhooks/ACME",
+        "/metrics",
     ] {
         assert_eq!(status(stage.address, &signed(path, &sign(SECRET, BODY), BODY)).await, 404, "{path}");
     }
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "PROPFIND", "post"] {
-        let answers = exchange(stage.address, &request(&format!("{method} /webhooks/acme"), &[signature()], BODY)).await;
+        let answers =
+            exchange(stage.address, &request(&format!("{method} /webhooks/acme"), &[signature()], BODY))
+                .await;
         assert_eq!(answers[0].status, 405, "{method}");
         assert!(answers[0].head.contains("allow: get, post\r\n"), "{method}");
     }
@@ -61,7 +75,11 @@ async fn any_content_encoding_is_415() {
     let stage = Stage::new().await;
     for encoding in ["gzip", "br", "deflate", "identity", "gzip, gzip", ""] {
         let headers = [signature(), format!("Content-Encoding: {encoding}")];
-        assert_eq!(status(stage.address, &request("POST /webhooks/acme", &headers, BODY)).await, 415, "{encoding}");
+        assert_eq!(
+            status(stage.address, &request("POST /webhooks/acme", &headers, BODY)).await,
+            415,
+            "{encoding}"
+        );
     }
     assert!(stage.raw().await.is_empty());
 }
@@ -77,7 +95,8 @@ async fn bodies_up_to_the_limit_are_taken() {
     assert_eq!(status(stage.address, &delivery(SECRET, &body(3 * limit))).await, 413);
     // In pieces, so that no length is announced.
     let chunked = |body: &[u8]| {
-        let headers = [format!("X-Hub-Signature-256: {}", sign(SECRET, body)), "Transfer-Encoding: chunked".to_owned()];
+        let headers =
+            [format!("X-Hub-Signature-256: {}", sign(SECRET, body)), "Transfer-Encoding: chunked".to_owned()];
         let mut bytes = request("POST /webhooks/acme", &headers, b"");
         for chunk in body.chunks(100_000) {
             bytes.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
@@ -125,14 +144,32 @@ async fn no_request_is_smuggled() {
     check(format!("{post}Content-Length: {length}\r\n X: folded\r\n\r\n{body}"), "a folded header").await;
     check(format!("{post}Content-Length : {length}\r\n\r\n{body}"), "a space before the colon").await;
     check(format!("{post}Transfer-Encoding: xchunked\r\n\r\n{hidden}"), "another coding").await;
-    check(format!("{post}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n{hidden}"), "chunked is not the last").await;
-    check(format!("{post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), "a coding before chunked").await;
+    check(
+        format!("{post}Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n{hidden}"),
+        "chunked is not the last",
+    )
+    .await;
+    check(format!("{post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), "a coding before chunked")
+        .await;
     check(format!("{post}Transfer-Encoding: chunked\r\n\r\n-1\r\n{hidden}"), "a negative chunk").await;
-    check(format!("{post}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n{hidden}"), "an endless chunk").await;
-    check(format!("{post}Transfer-Encoding: chunked\r\n\r\n5;{}\r\n", "x".repeat(40_000)), "a huge extension").await;
+    check(
+        format!("{post}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n{hidden}"),
+        "an endless chunk",
+    )
+    .await;
+    check(
+        format!("{post}Transfer-Encoding: chunked\r\n\r\n5;{}\r\n", "x".repeat(40_000)),
+        "a huge extension",
+    )
+    .await;
     check(format!("{post}Transfer-Encoding: chunked\r\n\r\nzz\r\n{hidden}"), "not a chunk").await;
-    check(format!("{post}Content-Length: {}\r\n\r\n{body}", length + 10), "a body shorter than its length").await;
-    check("POST /webhooks/acme HTTP/1.1\r\nHost: edge\r\nbroken\r\n\r\n".to_owned(), "a header without a colon").await;
+    check(format!("{post}Content-Length: {}\r\n\r\n{body}", length + 10), "a body shorter than its length")
+        .await;
+    check(
+        "POST /webhooks/acme HTTP/1.1\r\nHost: edge\r\nbroken\r\n\r\n".to_owned(),
+        "a header without a colon",
+    )
+    .await;
     check(format!("POST /webhooks/ac\0me HTTP/1.1\r\n\r\n{body}"), "NUL in the path").await;
     check("\x16\x03\x01\x02\x00\x01\x00\x01\u{fc}\x03\x03".to_owned(), "TLS on a plain port").await;
     assert!(stage.raw().await.is_empty());
@@ -143,7 +180,8 @@ async fn no_request_is_smuggled() {
     );
     assert_eq!(exchange(stage.address, both.as_bytes()).await.len(), 1);
     // Twice the same length is the same length; what comes after the body is the next request, and not one.
-    let longer = format!("{post}Content-Length: {length}\r\nContent-Length: {length}\r\n\r\n{body}trailing\r\n\r\n");
+    let longer =
+        format!("{post}Content-Length: {length}\r\nContent-Length: {length}\r\n\r\n{body}trailing\r\n\r\n");
     let answers = exchange(stage.address, longer.as_bytes()).await;
     assert_eq!(answers.iter().map(|answer| answer.status).collect::<Vec<_>>(), [200, 400]);
     assert_eq!(stage.raw().await.len(), 2);

@@ -48,7 +48,11 @@ async fn a_strangers_header_is_not_believed() {
     let mut holding = TcpStream::connect(stage.address).await.unwrap();
     holding.write_all(&bytes[..bytes.len() - 1]).await.unwrap();
     until("it is in progress", || stage.metric("ingest_inflight_bytes", None) > 0.0).await;
-    assert_eq!(status(stage.address, &with("X-Forwarded-For: 192.0.2.2")).await, 503, "counted as who connected");
+    assert_eq!(
+        status(stage.address, &with("X-Forwarded-For: 192.0.2.2")).await,
+        503,
+        "counted as who connected"
+    );
 }
 
 #[tokio::test]

@@ -78,12 +78,15 @@ impl Stage {
     }
 
     pub(crate) async fn with(config: Config) -> Self {
-        Self::with_clock(config, Clock::system()).await
+        Self::built(config, Clock::system(), None).await
     }
 
-    pub(crate) async fn with_clock(config: Config, clock: Clock) -> Self {
+    /// An edge with this clock, on a log with a queue of so many records.
+    pub(crate) async fn built(config: Config, clock: Clock, queue: Option<usize>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let log = EventLog::embedded(EmbeddedConfig { folder: folder.path().join("log") }).await.unwrap();
+        let mut embedded = EmbeddedConfig::new(folder.path().join("log"));
+        embedded.queue_records = queue.unwrap_or(embedded.queue_records);
+        let log = EventLog::embedded(embedded).await.unwrap();
         let topics = Topics::default();
         ensure_topics(&log, &topics, Partitions::default()).await.unwrap();
         let plane = ControlPlane::open(log.clone(), &Topic::new(topics.control()).unwrap()).await.unwrap();
@@ -105,8 +108,10 @@ impl Stage {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let edge = Some(tokio::spawn(edge.serve(listener, stop.clone())));
-        let stage = Self { address, log, plane, root, registry, readiness, stop, edge, follow, _folder: folder };
-        let all = [(SecretRole::Current, SECRET), (SecretRole::Next, NEXT), (SecretRole::Instagram, INSTAGRAM)];
+        let stage =
+            Self { address, log, plane, root, registry, readiness, stop, edge, follow, _folder: folder };
+        let all =
+            [(SecretRole::Current, SECRET), (SecretRole::Next, NEXT), (SecretRole::Instagram, INSTAGRAM)];
         stage.act(Action::AppAdded(acme(&all, &["a token&", "second"]).seal(&stage.root).unwrap())).await;
         let other = app("other", &[(SecretRole::Current, OTHER)], &["third"]).seal(&stage.root).unwrap();
         stage.act(Action::AppAdded(other)).await;
@@ -140,12 +145,15 @@ impl Stage {
     /// The value of a counter or gauge; the sum over its labels unless one is named.
     pub(crate) fn metric(&self, name: &str, label: Option<&str>) -> f64 {
         let families = self.registry.gather();
-        let family = families.iter().find(|family| family.name() == name).unwrap_or_else(|| panic!("no {name}"));
+        let family =
+            families.iter().find(|family| family.name() == name).unwrap_or_else(|| panic!("no {name}"));
         let wanted = |metric: &&prometheus::proto::Metric| {
             label.is_none_or(|label| metric.get_label().iter().any(|pair| pair.value() == label))
         };
         let value = |metric: &prometheus::proto::Metric| {
-            metric.get_counter().value() + metric.get_gauge().value() + metric.get_histogram().get_sample_count() as f64
+            metric.get_counter().get_value()
+                + metric.get_gauge().get_value()
+                + metric.get_histogram().get_sample_count() as f64
         };
         family.get_metric().iter().filter(wanted).map(value).sum()
     }

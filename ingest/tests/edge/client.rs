@@ -121,7 +121,8 @@ fn first(received: &[u8]) -> Option<(Answer, &[u8])> {
         let (answer, rest) = first(&received[end..])?;
         return Some((Answer { head: format!("{head}{}", answer.head), ..answer }, rest));
     }
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |n| n.parse().unwrap());
     let body = received.get(end..end + length)?;
     let body = String::from_utf8(body.to_vec()).unwrap();
     Some((Answer { status, head, body }, &received[end + length..]))

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use ingest::{ClientCertificates, Config, TlsConfig};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -43,7 +44,8 @@ impl Authority {
     fn sign(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Identity {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
@@ -59,7 +61,9 @@ fn write(folder: &Path, identity: &Identity) -> TlsConfig {
 }
 
 async fn connect(
-    address: SocketAddr, authority: &Authority, identity: Option<&Identity>,
+    address: SocketAddr,
+    authority: &Authority,
+    identity: Option<&Identity>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap()).unwrap();
@@ -96,7 +100,8 @@ async fn deliveries_come_over_tls_only() {
     // 1: plain HTTP on the TLS port.
     assert!(refused_bytes(stage.address, &delivery(SECRET, BODY)).await);
     // 2: a hello that offers TLS 1.1 at most, as short as one can be.
-    let hello = [&[0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 2][..], &[7; 32], &[0, 0, 2, 0x00, 0x2f, 1, 0]].concat();
+    let hello =
+        [&[0x16, 3, 1, 0, 45, 1, 0, 0, 41, 3, 2][..], &[7; 32], &[0, 0, 2, 0x00, 0x2f, 1, 0]].concat();
     assert!(refused_bytes(stage.address, &hello).await);
     // Nothing at all.
     let mut silent = TcpStream::connect(stage.address).await.unwrap();
@@ -162,7 +167,8 @@ async fn changed_files_are_served_and_broken_ones_are_not() {
 
     let failures = stage.metric("ingest_tls_reload_failures_total", None);
     std::fs::write(&tls.certificates, "not a certificate").unwrap();
-    until("the failure is counted", || stage.metric("ingest_tls_reload_failures_total", None) > failures).await;
+    until("the failure is counted", || stage.metric("ingest_tls_reload_failures_total", None) > failures)
+        .await;
     assert_eq!(served().await, der(&second));
 
     let third = authority.sign("third", |_| {});

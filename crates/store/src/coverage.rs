@@ -1,0 +1,395 @@
+//! The coverage view: which items of each raw delivery became what, as bits; and the loss equation over it.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::Transaction;
+use schemas::{RawRef, Reason};
+
+use crate::offset::{advance, big, int, unsigned};
+use crate::{Moved, OffsetMove, StoreError, ViewsDb};
+
+/// Keeps a fold and a batch of one view from crossing: batches share it, a fold has it alone.
+const FOLD_LOCK: i32 = 0x7469_6469;
+
+/// Whose bits they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoverageView {
+    /// What reached `events` and `quarantine`.
+    Outputs,
+    /// What the conversation projection applied.
+    Conversation,
+}
+
+impl CoverageView {
+    const fn number(self) -> i16 {
+        match self {
+            Self::Outputs => 0,
+            Self::Conversation => 1,
+        }
+    }
+}
+
+/// Something about a delivery as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Whole {
+    /// Nothing.
+    #[default]
+    No,
+    /// It holds no item.
+    Empty,
+    /// It is in quarantine.
+    Quarantined,
+}
+
+/// What a batch says about deliveries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CoverageChange(BTreeMap<RawRef, Bits>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Bits {
+    whole: Whole,
+    routed: Vec<bool>,
+    parked: Vec<bool>,
+    quarantined: Vec<bool>,
+}
+
+impl CoverageChange {
+    /// An item became an event.
+    pub fn routed(&mut self, raw: RawRef, index: u32, count: u32) {
+        set(&mut self.sized(raw, count).routed, index);
+    }
+
+    /// An item is parked.
+    pub fn parked(&mut self, raw: RawRef, index: u32, count: u32) {
+        set(&mut self.sized(raw, count).parked, index);
+    }
+
+    /// An item is in quarantine.
+    pub fn quarantined(&mut self, raw: RawRef, index: u32, count: u32) {
+        set(&mut self.sized(raw, count).quarantined, index);
+    }
+
+    /// Something about the delivery as a whole.
+    pub fn whole(&mut self, raw: RawRef, whole: Whole) {
+        let bits = self.0.entry(raw).or_default();
+        bits.whole = bits.whole.max(whole);
+    }
+
+    fn sized(&mut self, raw: RawRef, count: u32) -> &mut Bits {
+        let bits = self.0.entry(raw).or_default();
+        let count = count as usize;
+        if bits.routed.len() < count {
+            bits.routed.resize(count, false);
+            bits.parked.resize(count, false);
+            bits.quarantined.resize(count, false);
+        }
+        bits
+    }
+}
+
+fn set(bits: &mut [bool], index: u32) {
+    if let Some(bit) = bits.get_mut(index as usize) {
+        *bit = true;
+    }
+}
+
+fn text(bits: &[bool]) -> String {
+    bits.iter().map(|bit| if *bit { '1' } else { '0' }).collect()
+}
+
+/// A delivery in quarantine, as its pointer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineChange {
+    /// The delivery.
+    pub raw: RawRef,
+    /// Why.
+    pub reason: Reason,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was set aside, Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// A delivery in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineRow {
+    /// The delivery.
+    pub raw: RawRef,
+    /// Why.
+    pub reason: Reason,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was set aside last, Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// How far one partition of `raw` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawProgress {
+    /// The partition.
+    pub partition: u32,
+    /// The router's committed position.
+    pub committed: u64,
+    /// The end of the partition.
+    pub end: u64,
+}
+
+/// The loss equation's terms.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Deliveries.
+    pub received: u64,
+    /// Their items, and one for each delivery that could not be read.
+    pub items: u64,
+    /// Items that became events.
+    pub routed: u64,
+    /// Items that are parked.
+    pub unroutable: u64,
+    /// Items, or unreadable deliveries, in quarantine.
+    pub quarantined: u64,
+    /// Items the conversation projection applied.
+    pub projected: u64,
+    /// How many deliveries below the router's committed position are not fully accounted for.
+    pub missing_count: u64,
+    /// The first of those.
+    pub missing: Vec<RawRef>,
+}
+
+/// Records a batch's bits. A delivery that has left the table because all of it was routed stays out.
+pub(crate) async fn mark(
+    transaction: &Transaction<'_>,
+    view: CoverageView,
+    change: &CoverageChange,
+) -> Result<(), StoreError> {
+    if change.0.is_empty() {
+        return Ok(());
+    }
+    let number = view.number();
+    transaction
+        .execute("SELECT pg_advisory_xact_lock_shared($1, $2)", &[&FOLD_LOCK, &i32::from(number)])
+        .await?;
+    let partitions: Vec<i32> = change.0.keys().map(|raw| int(raw.partition)).collect();
+    let offsets: Vec<i64> = change.0.keys().map(|raw| big(raw.offset)).collect();
+    let whole: Vec<i16> = change.0.values().map(|bits| bits.whole as i16).collect();
+    let routed: Vec<String> = change.0.values().map(|bits| text(&bits.routed)).collect();
+    let parked: Vec<String> = change.0.values().map(|bits| text(&bits.parked)).collect();
+    let quarantined: Vec<String> = change.0.values().map(|bits| text(&bits.quarantined)).collect();
+    let statement = transaction
+        .prepare_cached(
+            "INSERT INTO coverage AS c (view, partition, raw_offset, whole, routed, parked, quarantined)
+             SELECT $1, n.partition, n.raw_offset, n.whole, n.routed::varbit, n.parked::varbit, n.quarantined::varbit
+             FROM unnest($2::integer[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[])
+                  AS n (partition, raw_offset, whole, routed, parked, quarantined)
+             LEFT JOIN coverage_total t ON t.view = $1 AND t.partition = n.partition
+             WHERE t.watermark IS NULL OR n.raw_offset >= t.watermark
+                OR EXISTS (SELECT FROM coverage o WHERE o.view = $1 AND o.partition = n.partition AND o.raw_offset = n.raw_offset)
+             ON CONFLICT (view, partition, raw_offset) DO UPDATE
+             SET whole = GREATEST(c.whole, excluded.whole), routed = either(c.routed, excluded.routed),
+                 parked = either(c.parked, excluded.parked), quarantined = either(c.quarantined, excluded.quarantined)",
+        )
+        .await?;
+    transaction
+        .execute(&statement, &[&number, &partitions, &offsets, &whole, &routed, &parked, &quarantined])
+        .await?;
+    Ok(())
+}
+
+impl ViewsDb {
+    /// Applies what a batch of `events` or `quarantine` says about deliveries, and moves the coverage projection.
+    pub async fn apply_coverage(
+        &self,
+        step: &OffsetMove<'_>,
+        change: &CoverageChange,
+        quarantine: &[QuarantineChange],
+    ) -> Result<Moved, StoreError> {
+        let mut connection = self.get().await?;
+        let transaction = connection.transaction().await?;
+        if !advance(&transaction, step).await? {
+            return Ok(Moved::Conflict);
+        }
+        mark(&transaction, CoverageView::Outputs, change).await?;
+        // One row a delivery: the pointer of the latest attempt.
+        let mut latest: BTreeMap<RawRef, &QuarantineChange> = BTreeMap::new();
+        for pointer in quarantine {
+            let known = latest.entry(pointer.raw).or_insert(pointer);
+            if (pointer.attempts, pointer.at_ms) > (known.attempts, known.at_ms) {
+                *known = pointer;
+            }
+        }
+        if !latest.is_empty() {
+            let partitions: Vec<i32> = latest.keys().map(|raw| int(raw.partition)).collect();
+            let offsets: Vec<i64> = latest.keys().map(|raw| big(raw.offset)).collect();
+            let reasons: Vec<&str> = latest.values().map(|pointer| pointer.reason.as_str()).collect();
+            let attempts: Vec<i32> = latest.values().map(|pointer| int(pointer.attempts)).collect();
+            let at: Vec<i64> = latest.values().map(|pointer| pointer.at_ms).collect();
+            transaction
+                .execute(
+                    "INSERT INTO quarantine AS q (partition, raw_offset, reason, attempts, at_ms)
+                     SELECT * FROM unnest($1::integer[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[])
+                     ON CONFLICT (partition, raw_offset) DO UPDATE
+                     SET reason = excluded.reason, attempts = excluded.attempts, at_ms = excluded.at_ms
+                     WHERE (excluded.attempts, excluded.at_ms) > (q.attempts, q.at_ms)",
+                    &[&partitions, &offsets, &reasons, &attempts, &at],
+                )
+                .await?;
+        }
+        transaction.commit().await?;
+        Ok(Moved::Applied)
+    }
+
+    /// Moves the watermark over deliveries that are all accounted for, and takes those that became events entirely out of
+    /// the table into the totals. At most some ten thousand at a time; returns how many went.
+    pub async fn fold_coverage(&self, view: CoverageView) -> Result<u64, StoreError> {
+        let mut connection = self.get().await?;
+        let transaction = connection.transaction().await?;
+        let number = view.number();
+        transaction
+            .execute("SELECT pg_advisory_xact_lock($1, $2)", &[&FOLD_LOCK, &i32::from(number)])
+            .await?;
+        // A delivery is accounted for when each of its items is somewhere, or all of it is.
+        transaction
+            .execute(
+                "INSERT INTO coverage_total (view, partition, watermark, items)
+                 SELECT $1, partition, 0, 0 FROM coverage WHERE view = $1 GROUP BY partition ON CONFLICT DO NOTHING",
+                &[&number],
+            )
+            .await?;
+        transaction
+            .execute(
+                "WITH ahead AS (
+                     SELECT c.partition, c.raw_offset,
+                            c.raw_offset - t.watermark - row_number() OVER (PARTITION BY c.partition ORDER BY c.raw_offset) AS gap,
+                            c.whole > 0 OR (length(c.routed) > 0 AND
+                              bit_count(c.routed | c.parked | c.quarantined) = length(c.routed)) AS accounted
+                     FROM coverage_total t JOIN LATERAL (
+                         SELECT * FROM coverage o WHERE o.view = $1 AND o.partition = t.partition AND o.raw_offset >= t.watermark
+                         ORDER BY o.raw_offset LIMIT 20000) c ON true
+                     WHERE t.view = $1),
+                 stop AS (
+                     SELECT partition, COALESCE(min(raw_offset) FILTER (WHERE gap <> -1 OR NOT accounted), max(raw_offset) + 1) AS at,
+                            bool_or(gap = -1) AS contiguous
+                     FROM ahead GROUP BY partition),
+                 reach AS (
+                     SELECT a.partition, max(a.raw_offset) + 1 AS watermark FROM ahead a JOIN stop s USING (partition)
+                     WHERE a.raw_offset < s.at AND a.gap = -1 AND a.accounted GROUP BY a.partition)
+                 UPDATE coverage_total t SET watermark = r.watermark FROM reach r
+                 WHERE t.view = $1 AND t.partition = r.partition AND r.watermark > t.watermark",
+                &[&number],
+            )
+            .await?;
+        let row = transaction
+            .query_one(
+                "WITH gone AS (
+                     DELETE FROM coverage c USING coverage_total t
+                     WHERE c.view = $1 AND t.view = $1 AND t.partition = c.partition AND c.raw_offset < t.watermark
+                       AND (c.whole = 1 OR (length(c.routed) > 0 AND bit_count(c.routed) = length(c.routed)))
+                     RETURNING c.partition, c.raw_offset, length(c.routed) AS items),
+                 counted AS (
+                     UPDATE coverage_total t SET items = t.items + g.items
+                     FROM (SELECT partition, sum(items) AS items FROM gone GROUP BY partition) g
+                     WHERE t.view = $1 AND t.partition = g.partition),
+                 cleared AS (
+                     DELETE FROM quarantine q USING gone g
+                     WHERE $1 = 0 AND q.partition = g.partition AND q.raw_offset = g.raw_offset)
+                 SELECT count(*) FROM gone",
+                &[&number],
+            )
+            .await?;
+        transaction.commit().await?;
+        Ok(unsigned(row.get(0)))
+    }
+
+    /// The loss equation's terms. `raw` says how far the router was *before* the projections were seen to have read
+    /// everything it had written by then; only then is what is missing a hole.
+    pub async fn coverage(&self, raw: &[RawProgress]) -> Result<Coverage, StoreError> {
+        const EXAMPLES: i64 = 1000;
+        let mut connection = self.get().await?;
+        let transaction = connection
+            .build_transaction()
+            .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
+            .start()
+            .await?;
+        let partitions: Vec<i32> = raw.iter().map(|progress| int(progress.partition)).collect();
+        let committed: Vec<i64> = raw.iter().map(|progress| big(progress.committed)).collect();
+        let row = transaction
+            .query_one(
+                "SELECT
+                     (SELECT COALESCE(sum(items), 0) FROM coverage_total WHERE view = 0)::bigint,
+                     COALESCE(sum(bit_count(routed)) FILTER (WHERE view = 0), 0)::bigint,
+                     COALESCE(sum(bit_count(parked & ~routed & ~quarantined)) FILTER (WHERE view = 0), 0)::bigint,
+                     COALESCE(sum(bit_count(quarantined & ~routed)) FILTER (WHERE view = 0), 0)::bigint,
+                     count(*) FILTER (WHERE view = 0 AND whole = 2 AND bit_count(routed | parked | quarantined) = 0),
+                     COALESCE(sum(length(routed)) FILTER (WHERE view = 0 AND
+                         (whole < 2 OR bit_count(routed | parked | quarantined) > 0)), 0)::bigint,
+                     (SELECT COALESCE(sum(items), 0) FROM coverage_total WHERE view = 1)::bigint
+                       + COALESCE(sum(bit_count(routed)) FILTER (WHERE view = 1), 0)::bigint
+                 FROM coverage",
+                &[],
+            )
+            .await?;
+        let number = |column: usize| unsigned(row.get::<_, i64>(column));
+        let missing = transaction
+            .query(
+                "SELECT r.partition, o, count(*) OVER ()
+                 FROM unnest($1::integer[], $2::bigint[]) AS r (partition, committed)
+                 LEFT JOIN coverage_total t ON t.view = 0 AND t.partition = r.partition
+                 CROSS JOIN LATERAL generate_series(COALESCE(t.watermark, 0), r.committed - 1) AS o
+                 LEFT JOIN coverage c ON c.view = 0 AND c.partition = r.partition AND c.raw_offset = o
+                 WHERE c.raw_offset IS NULL
+                    OR NOT (c.whole > 0 OR (length(c.routed) > 0 AND bit_count(c.routed | c.parked | c.quarantined) = length(c.routed)))
+                 ORDER BY 1, 2 LIMIT $3",
+                &[&partitions, &committed, &EXAMPLES],
+            )
+            .await?;
+        let whole_quarantined = number(4);
+        Ok(Coverage {
+            received: raw.iter().map(|progress| progress.end).sum(),
+            items: number(0) + number(5) + whole_quarantined,
+            routed: number(0) + number(1),
+            unroutable: number(2),
+            quarantined: number(3) + whole_quarantined,
+            projected: number(6),
+            missing_count: missing.first().map_or(0, |row| unsigned(row.get(2))),
+            missing: missing
+                .iter()
+                .map(|row| RawRef {
+                    partition: u32::try_from(row.get::<_, i32>(0)).unwrap_or(0),
+                    offset: unsigned(row.get(1)),
+                })
+                .collect(),
+        })
+    }
+
+    /// What is in quarantine, the oldest first. What was routed since is not.
+    pub async fn quarantine(&self) -> Result<Vec<QuarantineRow>, StoreError> {
+        let rows = self
+            .get()
+            .await?
+            .query(
+                "SELECT q.partition, q.raw_offset, q.reason, q.attempts, q.at_ms
+                 FROM quarantine q JOIN coverage c ON c.view = 0 AND c.partition = q.partition AND c.raw_offset = q.raw_offset
+                 WHERE bit_count(c.quarantined & ~c.routed) > 0
+                    OR (c.whole = 2 AND bit_count(c.routed | c.parked | c.quarantined) = 0)
+                 ORDER BY q.at_ms, q.partition, q.raw_offset",
+                &[],
+            )
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let word: &str = row.get(2);
+                Ok(QuarantineRow {
+                    raw: RawRef {
+                        partition: u32::try_from(row.get::<_, i32>(0)).unwrap_or(0),
+                        offset: unsigned(row.get(1)),
+                    },
+                    reason: Reason::ALL
+                        .into_iter()
+                        .find(|reason| reason.as_str() == word)
+                        .ok_or(StoreError::Damaged { table: "quarantine" })?,
+                    attempts: u32::try_from(row.get::<_, i32>(3)).unwrap_or(0),
+                    at_ms: row.get(4),
+                })
+            })
+            .collect()
+    }
+}

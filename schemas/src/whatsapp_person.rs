@@ -1,0 +1,249 @@
+//! Who a WhatsApp item is about: its own ids, and those of the contact that matches (`meta-platform.md` §3c.1, §3c.5).
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::json::Node;
+use crate::reading::Noted;
+use crate::whatsapp::List;
+use crate::{Asset, Identifier, IdentifierKind};
+
+/// Who an element of one of the lists is about.
+pub(crate) fn note<'a>(
+    node: Node<'a>,
+    list: List,
+    metadata: Option<Node<'a>>,
+    contacts: &Contacts<'a>,
+    waba: Option<&Asset>,
+) -> Noted<'a> {
+    let person = match list {
+        List::Messages => Person::of_message(node, metadata),
+        List::Echoes => Person::of_echo(node),
+        List::Statuses => Person::of_status(node),
+    };
+    let contact = contacts.matching(&person);
+    Noted {
+        persons: person.identifiers(contact.as_ref(), waba),
+        from_business: person.from_business,
+        group: person.group,
+        contact: contact.map(|contact| contact.node),
+    }
+}
+
+/// The one person an item is about, as the item itself tells.
+#[derive(Default)]
+struct Person<'a> {
+    /// Phone numbers, mostly: what stands there may also be a user id (`meta-platform.md` §3c.5).
+    numbers: [Option<Cow<'a, str>>; 2],
+    user_ids: [Option<Cow<'a, str>>; 3],
+    parent: Option<Cow<'a, str>>,
+    group: Option<Cow<'a, str>>,
+    from_business: bool,
+}
+
+impl<'a> Person<'a> {
+    fn of_message(node: Node<'a>, metadata: Option<Node<'a>>) -> Self {
+        let names = ["from", "from_user_id", "from_parent_user_id", "group_id", "system", "to"];
+        let [from, user, parent, group, system, to] = node.pick(names);
+        let from = from.and_then(Node::scalar);
+        let group = group.and_then(Node::scalar);
+        let business =
+            metadata.and_then(|metadata| metadata.get("display_phone_number")).and_then(Node::scalar);
+        if let (Some(from), Some(business)) = (&from, &business)
+            && same_number(from, business)
+        {
+            // The business itself: an echo in the place of a message.
+            let numbers = [to.and_then(Node::scalar), None];
+            return Self { numbers, group, from_business: true, ..Self::default() };
+        }
+        let mut person = Self {
+            numbers: [from, None],
+            user_ids: [user.and_then(Node::scalar), None, None],
+            parent: parent.and_then(Node::scalar),
+            group,
+            from_business: false,
+        };
+        if let Some(system) = system {
+            // The old and the new number or user id are one person.
+            let [wa_id, user, previous, parent] =
+                system.pick(["wa_id", "user_id", "previous_user_id", "parent_user_id"]);
+            let [_, number] = &mut person.numbers;
+            *number = wa_id.and_then(Node::scalar);
+            let [_, new, old] = &mut person.user_ids;
+            *new = user.and_then(Node::scalar);
+            *old = previous.and_then(Node::scalar);
+            person.parent = person.parent.or_else(|| parent.and_then(Node::scalar));
+        }
+        person
+    }
+
+    fn of_echo(node: Node<'a>) -> Self {
+        let [to, user, parent, group] = node.pick(["to", "to_user_id", "to_parent_user_id", "group_id"]);
+        Self {
+            numbers: [to.and_then(Node::scalar), None],
+            user_ids: [user.and_then(Node::scalar), None, None],
+            parent: parent.and_then(Node::scalar),
+            group: group.and_then(Node::scalar),
+            from_business: true,
+        }
+    }
+
+    fn of_status(node: Node<'a>) -> Self {
+        let [recipient, user, parent, kind, participant, participant_user, participant_parent] = node.pick([
+            "recipient_id",
+            "recipient_user_id",
+            "recipient_parent_user_id",
+            "recipient_type",
+            "recipient_participant_id",
+            "recipient_participant_user_id",
+            "recipient_participant_parent_user_id",
+        ]);
+        let is_group = kind.and_then(Node::string).as_deref() == Some("group");
+        let (number, user, parent, group) = if is_group {
+            (participant, participant_user, participant_parent, recipient.and_then(Node::scalar))
+        } else {
+            (recipient, user, parent, None)
+        };
+        Self {
+            numbers: [number.and_then(Node::scalar), None],
+            user_ids: [user.and_then(Node::scalar), None, None],
+            parent: parent.and_then(Node::scalar),
+            group,
+            from_business: false,
+        }
+    }
+
+    /// Every identifier, each once: the item's own and those of the contact that matches it.
+    fn identifiers(&self, contact: Option<&Contact<'a>>, waba: Option<&Asset>) -> Vec<Identifier> {
+        let mut identifiers = Vec::new();
+        let mut add = |identifier: Identifier| {
+            if !identifiers.contains(&identifier) {
+                identifiers.push(identifier);
+            }
+        };
+        let contact_user = contact.and_then(|contact| contact.user_id.as_deref());
+        for user in self.user_ids.iter().flatten().map(AsRef::as_ref).chain(contact_user) {
+            add(user_id(user, waba));
+        }
+        let contact_number = contact.and_then(|contact| contact.wa_id.as_deref());
+        for number in self.numbers.iter().flatten().map(AsRef::as_ref).chain(contact_number) {
+            add(number_or_user(number, waba));
+        }
+        let contact_parent = contact.and_then(|contact| contact.parent.as_deref());
+        for parent in self.parent.iter().map(AsRef::as_ref).chain(contact_parent) {
+            add(Identifier { kind: IdentifierKind::ParentBsuid, value: parent.to_owned() });
+        }
+        identifiers
+    }
+}
+
+/// The contacts of a value, found by user id, then by number, never by position (`meta-platform.md` §3c.1).
+#[derive(Clone)]
+pub(crate) enum Contacts<'a> {
+    /// Looked through anew for each of a few items.
+    Listed(Option<Node<'a>>),
+    /// Sorted once, so that a thousand messages with a thousand contacts stay quick.
+    Sorted(Arc<[(Cow<'a, str>, Contact<'a>)]>),
+}
+
+/// One contact.
+#[derive(Clone)]
+pub(crate) struct Contact<'a> {
+    node: Node<'a>,
+    user_id: Option<Cow<'a, str>>,
+    wa_id: Option<Cow<'a, str>>,
+    parent: Option<Cow<'a, str>>,
+}
+
+impl<'a> Contact<'a> {
+    fn read(node: Node<'a>) -> Self {
+        let [user_id, wa_id, parent] =
+            node.pick(["user_id", "wa_id", "parent_user_id"]).map(|id| id.and_then(Node::scalar));
+        Self { node, user_id, wa_id, parent }
+    }
+
+    fn ids(&self) -> impl Iterator<Item = &Cow<'a, str>> {
+        [&self.user_id, &self.wa_id].into_iter().flatten()
+    }
+}
+
+impl<'a> Contacts<'a> {
+    pub(crate) fn new(node: Option<Node<'a>>, items: usize) -> Self {
+        match node {
+            Some(node) if items > 8 => {
+                let contacts = node.elements().map(Contact::read);
+                let by_id = contacts.flat_map(|contact| {
+                    contact.ids().map(|id| (id.clone(), contact.clone())).collect::<Vec<_>>()
+                });
+                let mut sorted: Vec<_> = by_id.collect();
+                // Stable: of several with one id the first counts, as in the list.
+                sorted.sort_by(|(one, _), (other, _)| one.cmp(other));
+                Self::Sorted(sorted.into())
+            }
+            node => Self::Listed(node),
+        }
+    }
+
+    fn matching(&self, person: &Person<'_>) -> Option<Contact<'a>> {
+        let mut ids = person.user_ids.iter().chain(&person.numbers).flatten();
+        match self {
+            Self::Listed(node) => {
+                let node = (*node)?;
+                ids.find_map(|id| {
+                    node.elements().map(Contact::read).find(|contact| contact.ids().any(|known| known == id))
+                })
+            }
+            Self::Sorted(sorted) => ids.find_map(|id| {
+                let at = sorted.partition_point(|(known, _)| known < id);
+                sorted.get(at).filter(|(known, _)| known == id).map(|(_, contact)| contact.clone())
+            }),
+        }
+    }
+}
+
+/// A user id, which is unique within one business portfolio only: scoped to the business account.
+fn user_id(value: &str, waba: Option<&Asset>) -> Identifier {
+    // The form that linked portfolios share is global (`meta-platform.md` §3c.5).
+    if value.get(2..).is_some_and(|rest| rest.starts_with(".ENT.")) {
+        return Identifier { kind: IdentifierKind::ParentBsuid, value: value.to_owned() };
+    }
+    Identifier { kind: IdentifierKind::Bsuid, value: scoped(value, waba) }
+}
+
+/// What stands where a phone number is expected.
+fn number_or_user(value: &str, waba: Option<&Asset>) -> Identifier {
+    if let Some(number) = phone(value) {
+        return Identifier { kind: IdentifierKind::Phone, value: number };
+    }
+    let (country, rest) = value.split_at_checked(2).unwrap_or_default();
+    if country.bytes().all(|byte| byte.is_ascii_uppercase()) && rest.starts_with('.') {
+        return user_id(value, waba);
+    }
+    Identifier { kind: IdentifierKind::WhatsappUser, value: scoped(value, waba) }
+}
+
+fn scoped(value: &str, waba: Option<&Asset>) -> String {
+    waba.map_or_else(|| value.to_owned(), |waba| format!("{waba}/{value}"))
+}
+
+/// Whether two ways of writing are one phone number. The usual case compares nothing but text.
+fn same_number(one: &str, other: &str) -> bool {
+    let last = |number: &str| number.bytes().rev().find(u8::is_ascii_digit);
+    one == other || (last(one) == last(other) && phone(one).is_some_and(|one| phone(other) == Some(one)))
+}
+
+/// A phone number in plain digits, whatever it is written with; `None` when it is no phone number.
+fn phone(value: &str) -> Option<String> {
+    let mut digits = String::with_capacity(value.len());
+    for character in value.chars() {
+        match character {
+            '0'..='9' => digits.push(character),
+            // Arabic-Indic and Persian digits.
+            '\u{660}'..='\u{669}' => digits.push(char::from_digit(character as u32 - 0x660, 10)?),
+            '\u{6f0}'..='\u{6f9}' => digits.push(char::from_digit(character as u32 - 0x6f0, 10)?),
+            '+' | ' ' | '-' | '(' | ')' | '.' | '\u{a0}' => {}
+            _ => return None,
+        }
+    }
+    (5..=20).contains(&digits.len()).then_some(digits)
+}
