@@ -11,6 +11,7 @@ use crate::{AppendError, Bounds, ConsumeError, LogError, ReadError, Record, Stor
 #[async_trait]
 pub(crate) trait Backend: Send + Sync + 'static {
     fn append(&self, at: &TopicPartition, record: Record) -> Result<Pending, AppendError>;
+    async fn warm(&self, topic: &Topic, deadline: Duration) -> Result<(), LogError>;
     async fn ensure(&self, spec: &TopicSpec) -> Result<(), LogError>;
     async fn partitions(&self, topic: &Topic) -> Result<Option<u32>, LogError>;
     async fn bounds(&self, at: &TopicPartition) -> Result<Bounds, LogError>;

@@ -30,6 +30,13 @@ impl EventLog {
         self.0.append(at, record)
     }
 
+    /// Makes the first append to a topic as quick as the later ones, without putting anything into it: on Kafka, the
+    /// producer's id, its connections and its first exchange with every broker. Before readiness, so that nobody's first
+    /// request pays for it. On Kafka it writes to a topic of its own, `<topic>.warm`.
+    pub async fn warm(&self, topic: &Topic, deadline: Duration) -> Result<(), LogError> {
+        self.0.warm(topic, deadline).await
+    }
+
     /// Makes the topic unless it is there. An existing one keeps its partitions.
     pub async fn ensure(&self, spec: &TopicSpec) -> Result<(), LogError> {
         self.0.ensure(spec).await

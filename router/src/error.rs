@@ -1,0 +1,46 @@
+//! What stops a batch, by what to do about it.
+
+use control::ControlError;
+use eventlog::{AppendError, ConsumeError, Disposition, LogError, ReadError};
+use keyring::KeyringError;
+
+/// Why a batch could not be routed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RouteError {
+    #[error("the log did not take an event")]
+    Append(#[from] AppendError),
+    #[error("the log did not answer")]
+    Log(#[from] LogError),
+    #[error("the log could not be read")]
+    Read(#[from] ReadError),
+    #[error("the group could not go on")]
+    Consume(#[from] ConsumeError),
+    #[error("the keyring did not answer")]
+    Keyring(#[from] KeyringError),
+    #[error("the control plane did not answer")]
+    Control(#[from] ControlError),
+}
+
+impl RouteError {
+    /// Whether the same batch may be tried again in a moment.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Append(cause) => cause.disposition() == Disposition::Retry,
+            Self::Log(cause) => cause.disposition() == Disposition::Retry,
+            Self::Read(cause) => cause.disposition() == Disposition::Retry,
+            Self::Consume(cause) => cause.disposition() == Disposition::Retry,
+            Self::Keyring(cause) => cause.disposition() == store_retry(),
+            Self::Control(cause) => match cause {
+                ControlError::Log(cause) => cause.disposition() == Disposition::Retry,
+                ControlError::Read(cause) => cause.disposition() == Disposition::Retry,
+                ControlError::Append(cause) => cause.disposition() == Disposition::Retry,
+                ControlError::Behind => true,
+                ControlError::Secrets { .. } => false,
+            },
+        }
+    }
+}
+
+const fn store_retry() -> keyring::Disposition {
+    keyring::Disposition::Retry
+}

@@ -1,0 +1,227 @@
+//! What is to become of a delivery: pure, from its record and the control state.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use eventlog::Record;
+use schemas::{Asset, ControlState, Item, Outcome, Pointer, RawRef, Reason, TenantId, raw_header, split};
+
+/// Which items of a delivery are to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// All of it: what cannot be routed gets a pointer.
+    All {
+        /// How often it was tried before.
+        attempts: u32,
+    },
+    /// Items that were parked; the pointer there is stays as it is while they cannot be routed.
+    Parked(Vec<u32>),
+}
+
+/// An item and whose it is.
+pub(crate) struct Routed<'a> {
+    pub(crate) item: Item<'a>,
+    pub(crate) tenant: TenantId,
+    pub(crate) asset: Asset,
+}
+
+/// What is to become of a delivery.
+pub(crate) struct Judged<'a> {
+    pub(crate) raw: RawRef,
+    pub(crate) count: u32,
+    pub(crate) received_ms: i64,
+    pub(crate) routed: Vec<Routed<'a>>,
+    pub(crate) pointers: Vec<Pointer>,
+}
+
+/// The body of a raw record as Meta sent it. Its place for unsealing.
+pub(crate) fn body(record: &Record) -> Bytes {
+    record.value.clone().unwrap_or_default()
+}
+
+/// Judges a delivery by the control state.
+pub(crate) fn judge<'a>(
+    raw: RawRef, record: &Record, body: &'a [u8], wanted: &Wanted, state: &ControlState, now_ms: i64,
+) -> Judged<'a> {
+    let attempts = match wanted {
+        Wanted::All { attempts } => attempts + 1,
+        Wanted::Parked(_) => 1,
+    };
+    let pointer = |count: u32, items: Vec<u32>, outcome: Outcome| Pointer {
+        raw,
+        count,
+        items,
+        outcome,
+        attempts,
+        at_ms: now_ms,
+        judged_at: state.position,
+    };
+    let mut judged = Judged { raw, count: 0, received_ms: now_ms, routed: Vec::new(), pointers: Vec::new() };
+    let received_ms = record.header_str(raw_header::RECEIVED_AT).and_then(|ms| ms.parse().ok());
+    let (Some(received_ms), Some(_)) = (received_ms, record.header(raw_header::APP)) else {
+        judged.pointers.push(pointer(0, Vec::new(), Outcome::Quarantined { reason: Reason::NotOurs }));
+        return judged;
+    };
+    judged.received_ms = received_ms;
+    let items = match split(body) {
+        Ok(split) => split.items,
+        Err(reason) => {
+            judged.pointers.push(pointer(0, Vec::new(), Outcome::Quarantined { reason }));
+            return judged;
+        }
+    };
+    judged.count = u32::try_from(items.len()).unwrap_or(u32::MAX);
+    if items.is_empty() {
+        judged.pointers.push(pointer(0, Vec::new(), Outcome::Empty));
+    }
+    let mut parked: BTreeMap<Vec<Asset>, Vec<u32>> = BTreeMap::new();
+    let mut homeless = Vec::new();
+    for item in items {
+        if let Wanted::Parked(only) = wanted
+            && only.binary_search(&item.index()).is_err()
+        {
+            continue;
+        }
+        match state.route(item.assets()) {
+            Some((asset, tenant)) => {
+                let (asset, tenant) = (asset.clone(), tenant.clone());
+                judged.routed.push(Routed { item, tenant, asset });
+            }
+            None if item.assets().is_empty() => homeless.push(item.index()),
+            None => parked.entry(item.assets().to_vec()).or_default().push(item.index()),
+        }
+    }
+    if let Wanted::All { .. } = wanted {
+        let count = judged.count;
+        judged.pointers.extend(parked.into_iter().map(|(assets, items)| pointer(count, items, Outcome::Parked { assets })));
+        if !homeless.is_empty() {
+            judged.pointers.push(pointer(count, homeless, Outcome::Quarantined { reason: Reason::NoAsset }));
+        }
+    }
+    judged
+}
+
+/// The pointer for a delivery whose reading panicked.
+pub(crate) fn crashed(raw: RawRef, wanted: &Wanted, state: &ControlState, now_ms: i64) -> Pointer {
+    let attempts = match wanted {
+        Wanted::All { attempts } => attempts + 1,
+        Wanted::Parked(_) => 1,
+    };
+    Pointer {
+        raw,
+        count: 0,
+        items: Vec::new(),
+        outcome: Outcome::Quarantined { reason: Reason::Crashed },
+        attempts,
+        at_ms: now_ms,
+        judged_at: state.position,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eventlog::Header;
+    use schemas::{Action, ControlRecord};
+
+    use super::*;
+
+    fn state(actions: Vec<Action>) -> ControlState {
+        let mut state = ControlState::default();
+        for (offset, action) in (0..).zip(actions) {
+            state.apply(offset, &ControlRecord { at_ms: 0, actor: "admin".into(), action });
+        }
+        state
+    }
+
+    fn two_tenants() -> ControlState {
+        let tenant = |name: &str| Action::TenantAdded { tenant: name.parse().unwrap(), name: name.into() };
+        let connect = |name: &str, asset: &str| Action::AssetConnected {
+            tenant: name.parse().unwrap(),
+            asset: asset.parse().unwrap(),
+        };
+        state(vec![tenant("a"), tenant("b"), connect("a", "whatsapp:1"), connect("b", "waba:9")])
+    }
+
+    fn record(body: &str) -> Record {
+        Record {
+            key: None,
+            value: Some(Bytes::copy_from_slice(body.as_bytes())),
+            headers: vec![Header::new(raw_header::APP, "app"), Header::new(raw_header::RECEIVED_AT, "1700000000000")],
+        }
+    }
+
+    fn entry(waba: &str, number: &str, id: &str) -> String {
+        format!(
+            r#"{{"id":"{waba}","changes":[{{"field":"messages","value":{{"messaging_product":"whatsapp","metadata":{{"phone_number_id":"{number}"}},"messages":[{{"from":"15550001","id":"{id}","timestamp":"1700000000","type":"text","text":{{"body":"hi"}}}}]}}}}]}}"#
+        )
+    }
+
+    #[track_caller]
+    fn check(body: &str, wanted: &Wanted, state: &ControlState, expected: &[&str]) {
+        let record = record(body);
+        let bytes = super::body(&record);
+        let judged = judge(RawRef { partition: 0, offset: 7 }, &record, &bytes, wanted, state, 5);
+        let mut seen: Vec<String> = judged
+            .routed
+            .iter()
+            .map(|routed| format!("{}/{} -> {} by {}", routed.item.index(), judged.count, routed.tenant, routed.asset))
+            .collect();
+        seen.extend(judged.pointers.iter().map(|pointer| {
+            let what = match &pointer.outcome {
+                Outcome::Parked { assets } => {
+                    format!("parked {}", assets.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+                }
+                Outcome::Quarantined { reason } => format!("quarantined {}", reason.as_str()),
+                Outcome::Empty => "empty".into(),
+            };
+            format!("{:?}/{} {what} attempt {}", pointer.items, pointer.count, pointer.attempts)
+        }));
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn items_go_to_their_tenant_or_get_a_pointer() {
+        let state = two_tenants();
+        let all = Wanted::All { attempts: 0 };
+        let body = format!(
+            r#"{{"object":"whatsapp_business_account","entry":[{},{},{},{}]}}"#,
+            entry("9", "1", "w1"),
+            entry("9", "2", "w2"),
+            entry("8", "3", "w3"),
+            entry("8", "3", "w4"),
+        );
+        check(&body, &all, &state, &[
+            "0/4 -> a by whatsapp:1",
+            "1/4 -> b by waba:9",
+            "[2, 3]/4 parked whatsapp:3,waba:8 attempt 1",
+        ]);
+        // Only what was parked, and no new pointer for what still is.
+        check(&body, &Wanted::Parked(vec![1, 2]), &state, &["1/4 -> b by waba:9"]);
+        check(r#"{"object":"page","entry":[]}"#, &all, &state, &["[]/0 empty attempt 1"]);
+        check("{", &Wanted::All { attempts: 2 }, &state, &["[]/0 quarantined not_json attempt 3"]);
+        check("", &all, &state, &["[]/0 quarantined empty_body attempt 1"]);
+    }
+
+    #[test]
+    fn a_suspended_tenants_items_are_parked() {
+        let mut state = two_tenants();
+        let record = ControlRecord {
+            at_ms: 0,
+            actor: "admin".into(),
+            action: Action::TenantSuspended { tenant: "a".parse().unwrap() },
+        };
+        state.apply(4, &record);
+        let body = format!(r#"{{"object":"whatsapp_business_account","entry":[{}]}}"#, entry("9", "1", "w1"));
+        check(&body, &Wanted::All { attempts: 0 }, &state, &["[0]/1 parked whatsapp:1,waba:9 attempt 1"]);
+    }
+
+    #[test]
+    fn a_record_that_ingest_did_not_write_is_set_aside() {
+        let mut record = record("{}");
+        record.headers.clear();
+        let raw = RawRef { partition: 0, offset: 7 };
+        let judged = judge(raw, &record, b"{}", &Wanted::All { attempts: 0 }, &two_tenants(), 5);
+        assert_eq!(judged.pointers[0].outcome, Outcome::Quarantined { reason: Reason::NotOurs });
+        assert_eq!(judged.pointers[0].judged_at, 4);
+    }
+}
