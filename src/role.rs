@@ -27,6 +27,9 @@ use crate::parts::{Parts, listen};
 
 const GRACE: Duration = Duration::from_secs(25);
 const CLOSE: Duration = Duration::from_secs(5);
+const KEYRING_CONNECTIONS: usize = 8;
+const PROJECTOR_CONNECTIONS: usize = 12;
+const READER_CONNECTIONS: usize = 8;
 
 /// What every role takes.
 #[derive(Debug, Args)]
@@ -72,17 +75,26 @@ pub(crate) struct RouterArgs {
     /// The keyring's database
     #[arg(long, env = "TIDINGS_KEYRING", value_name = "URL", value_parser = secret)]
     keyring: SecretString,
+    /// Leave the tables as they are: `tidings migrate` makes and updates them
+    #[arg(long, env = "TIDINGS_NO_MIGRATE")]
+    no_migrate: bool,
     #[command(flatten)]
     role: RoleArgs,
 }
 
 /// Fold events into the views.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tidings projector --kafka b1:9092 --root-key /etc/tidings/root-key --postgres 'host=db1 user=tidings dbname=tidings_views'")]
+#[command(after_help = "Example:\n  tidings projector --kafka b1:9092 --root-key /etc/tidings/root-key --postgres 'host=db1 user=tidings dbname=tidings_views' --audit-key /etc/tidings/audit-key")]
 pub(crate) struct ProjectorArgs {
+    /// File that holds the key audit heads are signed with, the same for every projector; made when missing
+    #[arg(long, env = "TIDINGS_AUDIT_KEY", value_name = "FILE")]
+    audit_key: PathBuf,
     /// The views' database
     #[arg(long, env = "TIDINGS_POSTGRES", value_name = "URL", value_parser = secret)]
     postgres: SecretString,
+    /// Leave the tables as they are: `tidings migrate` makes and updates them
+    #[arg(long, env = "TIDINGS_NO_MIGRATE")]
+    no_migrate: bool,
     #[command(flatten)]
     role: RoleArgs,
 }
@@ -94,6 +106,9 @@ pub(crate) struct ConsoleArgs {
     /// Where the admin API is; for a private network only
     #[arg(long, env = "TIDINGS_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
+    /// The key that audit heads have to be signed with, as the projector says it when it starts
+    #[arg(long, env = "TIDINGS_AUDIT_PUBLIC_KEY", value_name = "HEX", value_parser = public_key)]
+    audit_public_key: Option<PublicKey>,
     /// File that holds the admin token
     #[arg(long, env = "TIDINGS_TOKEN_FILE", value_name = "FILE")]
     token_file: PathBuf,
@@ -104,7 +119,7 @@ pub(crate) struct ConsoleArgs {
     role: RoleArgs,
 }
 
-/// Make or update the tables of the views and of the keyring. Run it before a new version of the roles.
+/// Make or update the tables of the views and of the keyring, where the roles may not (--no-migrate).
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  tidings migrate --postgres 'host=db1 user=owner dbname=tidings_views' --keyring 'host=db1 user=owner dbname=tidings_keyring'")]
 #[group(required = true, multiple = true)]
@@ -131,6 +146,9 @@ pub(crate) async fn ingest(args: IngestArgs) -> Result<ExitCode, Failure> {
 pub(crate) async fn router(args: RouterArgs) -> Result<ExitCode, Failure> {
     let role = Role::open("router", args.role).await?;
     let Parts { log, plane, root, topics, registry, readiness, clock } = &role.parts;
+    if !args.no_migrate {
+        store::migrate_keyring(&args.keyring).await.context("migrating the keyring (--keyring)")?;
+    }
     let db = KeyringDb::connect(&args.keyring, KEYRING_CONNECTIONS).await.context("the keyring (--keyring)")?;
     let config = router::Config { member: role.member.clone(), ..router::Config::default() };
     let keyring = Keyring::new(db, root.clone());
@@ -143,18 +161,29 @@ pub(crate) async fn router(args: RouterArgs) -> Result<ExitCode, Failure> {
 pub(crate) async fn projector(args: ProjectorArgs) -> Result<ExitCode, Failure> {
     let role = Role::open("projector", args.role).await?;
     let Parts { log, plane, topics, registry, readiness, clock, .. } = &role.parts;
+    if !args.no_migrate {
+        store::migrate_views(&args.postgres).await.context("migrating the views (--postgres)")?;
+    }
     let views = ViewsDb::connect(&args.postgres, ViewsRole::Projector, PROJECTOR_CONNECTIONS)
         .await
         .context("the views (--postgres)")?;
-    let config = projector::Config { member: role.member.clone(), ..projector::Config::default() };
+    let config = projector::Config {
+        member: role.member.clone(),
+        audit_key: args.audit_key,
+        ..projector::Config::default()
+    };
     let projector = projector::Projector::new(
         config, log.clone(), plane.clone(), views, topics, registry, readiness, clock.clone(),
     )?;
+    info!("audit heads are signed with the key {} (--audit-public-key of the console)", hex::encode(projector.audit_public_key()));
     role.run(|stop| projector.run(stop)).await
 }
 
 pub(crate) async fn console(args: ConsoleArgs) -> Result<ExitCode, Failure> {
-    let config = console::Config::new(token(&args.token_file)?);
+    let config = console::Config {
+        audit_public_key: args.audit_public_key.map(|key| key.0),
+        ..console::Config::new(token(&args.token_file)?)
+    };
     let role = Role::open("console", args.role).await?;
     let listener = listen(args.listen, "--listen").await?;
     info!("the admin API is at http://{}", listener.local_addr()?);
@@ -180,9 +209,14 @@ pub(crate) async fn migrate(args: MigrateArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-const KEYRING_CONNECTIONS: usize = 8;
-const PROJECTOR_CONNECTIONS: usize = 12;
-const READER_CONNECTIONS: usize = 8;
+/// An Ed25519 public key.
+#[derive(Debug, Clone)]
+struct PublicKey(Vec<u8>);
+
+fn public_key(text: &str) -> Result<PublicKey, &'static str> {
+    let key = hex::decode(text).ok().filter(|key| key.len() == 32);
+    key.map(PublicKey).ok_or("a public key is 64 hexadecimal digits")
+}
 
 /// A role that is about to run.
 struct Role {

@@ -14,11 +14,14 @@ pub struct Config {
     pub partitions: Partitions,
     /// How long `verify` waits for the views to reach what the log held when it was asked. Default: 5 s.
     pub settle: Duration,
+    /// The Ed25519 public key that audit heads have to be signed with. Default: none; then a head counts as true when it
+    /// is signed with the key it names, which whoever can write the views could replace.
+    pub audit_public_key: Option<Vec<u8>>,
 }
 
 impl Config {
     /// The default settings behind this token.
     pub fn new(token: SecretString) -> Self {
-        Self { token, partitions: Partitions::default(), settle: Duration::from_secs(5) }
+        Self { token, partitions: Partitions::default(), settle: Duration::from_secs(5), audit_public_key: None }
     }
 }

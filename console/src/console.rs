@@ -19,8 +19,7 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::Config;
-use crate::api;
+use crate::{Config, api};
 use crate::metrics::{self, Metrics};
 use crate::problem::Problem;
 use crate::state::{Parts, Shared};

@@ -15,6 +15,7 @@ mod feed;
 mod ledger;
 mod metrics;
 mod problem;
+mod shown;
 mod state;
 mod token;
 pub mod wire;

@@ -45,6 +45,10 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, error, help)
     }
 
+    pub(crate) fn busy(error: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error, help)
+    }
+
     pub(crate) fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self

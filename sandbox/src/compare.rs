@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use crate::effect::Says;
-use crate::expectation::{Expected, Reach, expectations};
+use crate::effect::{Reach, Says};
+use crate::expectation::{Expected, expectations};
 use crate::{Ledger, Shown, ShownConversation, ShownMessage, Verdict, marker};
 
 impl Ledger {
@@ -188,6 +188,7 @@ fn differences(expected: &Expected, shown: &ShownMessage, wrong: &mut Vec<String
         let progress = match shown.status.as_deref() {
             Some("read" | "played") => Reach::Read,
             Some("delivered") => Reach::Delivered,
+            Some("failed") => Reach::Failed,
             _ => Reach::Sent,
         };
         if progress < expected.status.0 || expected.status.1 < progress {

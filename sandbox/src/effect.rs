@@ -31,10 +31,22 @@ pub(crate) enum Effect {
     Read { upto_ms: i64 },
     /// The person saw this message.
     Seen { of: u32 },
+    /// A message came this far.
+    Status { of: u32, to: Reach },
     /// Nothing that a view of the conversation shows.
     Nothing,
     /// It was signed with a wrong secret: it must not show anywhere.
     Forged,
+}
+
+/// How far an outbound message came. No word for it counts as sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reach {
+    Sent,
+    Delivered,
+    Read,
+    /// It did not go through; told of messages that came no further than sent.
+    Failed,
 }
 
 /// What a message says, as it should be shown.

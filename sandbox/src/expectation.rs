@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::effect::{Effect, Says};
+use crate::effect::{Effect, Reach, Says};
 use crate::ledger::Entry;
 
 /// A message as it should show.
@@ -22,14 +22,6 @@ pub(crate) struct Expected {
     pub(crate) reaction: Option<(i64, Option<String>)>,
     /// The least and the most its status may be.
     pub(crate) status: (Reach, Reach),
-}
-
-/// How far an outbound message came. No word for it counts as sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Reach {
-    Sent,
-    Delivered,
-    Read,
 }
 
 /// Every message that may show, by the ledger.
@@ -58,60 +50,88 @@ pub(crate) fn expectations(entries: &[Entry]) -> Vec<Expected> {
             status: (Reach::Sent, Reach::Sent),
         });
     }
-    for entry in entries.iter().filter(|entry| entry.sent) {
-        touch(entry, &mut expected, &by_number);
+    let mut outbound: HashMap<u32, Vec<usize>> = HashMap::new();
+    for (at, message) in expected.iter().enumerate().filter(|(_, message)| message.outbound) {
+        outbound.entry(message.person).or_default().push(at);
     }
-    expected
+    let mut messages = Messages { expected, by_number, outbound };
+    for entry in entries.iter().filter(|entry| entry.sent) {
+        messages.touch(entry);
+    }
+    messages.expected
 }
 
-fn touch(entry: &Entry, expected: &mut [Expected], by_number: &HashMap<u32, usize>) {
-    let told = &entry.told;
-    match &told.effect {
-        Effect::Edit { of, .. } | Effect::Delete { of } | Effect::React { of, .. } | Effect::Seen { of } => {
-            let Some(at) = by_number.get(of) else { return };
-            if !entry.acknowledged {
-                expected[*at].certain = false;
-            }
-            let target = &mut expected[*at];
-            match &told.effect {
-                Effect::Edit { text, revision, .. } if target.edited < Some(*revision) => {
+struct Messages {
+    expected: Vec<Expected>,
+    by_number: HashMap<u32, usize>,
+    /// A person's outbound messages.
+    outbound: HashMap<u32, Vec<usize>>,
+}
+
+impl Messages {
+    fn touch(&mut self, entry: &Entry) {
+        let told = &entry.told;
+        match &told.effect {
+            Effect::Edit { of, text, revision } => {
+                let Some(target) = self.target(*of, entry.acknowledged) else { return };
+                if target.edited < Some(*revision) {
                     target.edited = Some(*revision);
                     target.says = Says::Exactly(text.clone());
                 }
-                Effect::Delete { .. } => target.deleted = true,
-                Effect::React { emoji, .. }
-                    if target.reaction.as_ref().is_none_or(|(at, _)| *at < told.at_ms) =>
-                {
+            }
+            Effect::Delete { of } => {
+                let Some(target) = self.target(*of, entry.acknowledged) else { return };
+                target.deleted = true;
+            }
+            Effect::React { of, emoji } => {
+                let Some(target) = self.target(*of, entry.acknowledged) else { return };
+                if target.reaction.as_ref().is_none_or(|(at, _)| *at < told.at_ms) {
                     target.reaction = Some((told.at_ms, emoji.clone()));
                 }
-                Effect::Seen { .. } => {
-                    target.status = (Reach::Read, Reach::Read);
-                    // Whoever saw a message may be taken to have seen what came before it, or not.
-                    let (person, upto_ms) = (target.person, target.at_ms);
-                    for earlier in outbound(expected, person, upto_ms) {
-                        earlier.status.1 = Reach::Read;
-                    }
-                }
-                _ => {}
+            }
+            Effect::Seen { of } => {
+                let Some(target) = self.target(*of, entry.acknowledged) else { return };
+                target.status = (Reach::Read, Reach::Read);
+                let upto_ms = target.at_ms;
+                // Whoever saw a message may be taken to have seen what came before it, or not.
+                self.up_to(told.person, upto_ms, |earlier| earlier.status.1 = Reach::Read);
+            }
+            Effect::Status { of, to } => {
+                let Some(at) = self.by_number.get(of) else { return };
+                come(&mut self.expected[*at], *to, entry.acknowledged);
+            }
+            Effect::Delivered { upto_ms } => {
+                self.up_to(told.person, *upto_ms, |message| {
+                    come(message, Reach::Delivered, entry.acknowledged)
+                });
+            }
+            Effect::Read { upto_ms } => {
+                self.up_to(told.person, *upto_ms, |message| come(message, Reach::Read, entry.acknowledged));
+            }
+            Effect::Message { .. } | Effect::Postback { .. } | Effect::Nothing | Effect::Forged => {}
+        }
+    }
+
+    /// The message that something was done to. How it shows is uncertain unless that was acknowledged.
+    fn target(&mut self, of: u32, acknowledged: bool) -> Option<&mut Expected> {
+        let target = &mut self.expected[*self.by_number.get(&of)?];
+        target.certain &= acknowledged;
+        Some(target)
+    }
+
+    /// The account's messages to a person, up to a time.
+    fn up_to(&mut self, person: u32, upto_ms: i64, mut change: impl FnMut(&mut Expected)) {
+        for at in self.outbound.get(&person).into_iter().flatten() {
+            if self.expected[*at].at_ms <= upto_ms {
+                change(&mut self.expected[*at]);
             }
         }
-        Effect::Delivered { upto_ms } => raise(entry, expected, *upto_ms, Reach::Delivered),
-        Effect::Read { upto_ms } => raise(entry, expected, *upto_ms, Reach::Read),
-        Effect::Message { .. } | Effect::Postback { .. } | Effect::Nothing | Effect::Forged => {}
     }
 }
 
-fn raise(entry: &Entry, expected: &mut [Expected], upto_ms: i64, to: Reach) {
-    for message in outbound(expected, entry.told.person, upto_ms) {
-        if entry.acknowledged {
-            message.status.0 = message.status.0.max(to);
-        }
-        message.status.1 = message.status.1.max(to);
+fn come(message: &mut Expected, to: Reach, acknowledged: bool) {
+    if acknowledged {
+        message.status.0 = message.status.0.max(to);
     }
-}
-
-fn outbound(expected: &mut [Expected], person: u32, upto_ms: i64) -> impl Iterator<Item = &mut Expected> {
-    expected
-        .iter_mut()
-        .filter(move |message| message.outbound && message.person == person && message.at_ms <= upto_ms)
+    message.status.1 = message.status.1.max(to);
 }

@@ -87,7 +87,11 @@ impl Change {
     fn finish(self) -> Json {
         match self {
             Self::Account(change) => change,
-            Self::Number { place: Place::Number { phone_number_id, display, list, .. }, contacts, items } => {
+            Self::Number {
+                place: Place::Number { phone_number_id, display, field, list, .. },
+                contacts,
+                items,
+            } => {
                 let metadata = object([
                     ("display_phone_number", display.into()),
                     ("phone_number_id", phone_number_id.into()),
@@ -103,7 +107,7 @@ impl Change {
                     value =
                         value.with("contacts", seen.iter().map(|one| Json::clone(one)).collect::<Vec<_>>());
                 }
-                object([("value", value.with(list, items)), ("field", "messages".into())])
+                object([("value", value.with(list, items)), ("field", field.into())])
             }
             Self::Number { .. } => Json::Null,
         }

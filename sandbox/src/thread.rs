@@ -13,7 +13,7 @@ pub(crate) struct Thread {
     /// Meta's time of the newest update, Unix milliseconds.
     pub(crate) clock_ms: i64,
     pub(crate) recent: VecDeque<Message>,
-    /// WhatsApp messages the account sent through the API: only their statuses are told.
+    /// WhatsApp messages the account sent, whose statuses are still to come.
     pub(crate) outbox: VecDeque<Outgoing>,
 }
 
@@ -32,6 +32,8 @@ pub(crate) struct Message {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Outgoing {
+    /// The message, when it was told as an echo; of one sent through the API only statuses are told.
+    pub(crate) number: Option<u32>,
     pub(crate) meta_id: String,
     pub(crate) stage: usize,
 }

@@ -271,8 +271,8 @@ impl<'a> Scene<'a> {
         self.ledger.tell(number, Told { person, at_ms, meta_id: meta_id.to_owned(), effect });
     }
 
-    /// A WhatsApp number's list of messages or statuses.
-    pub(crate) fn place(&self, list: &'static str, profile: bool) -> Place {
+    /// A WhatsApp number's list of messages, statuses or echoes.
+    pub(crate) fn place(&self, field: &'static str, list: &'static str, profile: bool) -> Place {
         let person = self.person;
         let contact = profile.then(|| {
             let profile =
@@ -286,6 +286,7 @@ impl<'a> Scene<'a> {
             waba: self.account.waba.clone().unwrap_or_default(),
             phone_number_id: self.account.id.clone(),
             display: self.account.number.clone(),
+            field,
             list,
             contact,
         }

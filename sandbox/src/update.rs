@@ -17,11 +17,12 @@ pub(crate) struct Update {
 pub(crate) enum Place {
     /// `entry[].messaging[]` of a page or Instagram account.
     Messaging { asset: String, at_ms: i64 },
-    /// `entry[].changes[].value.messages[]` or `.statuses[]`, with the contact that goes with it.
+    /// `entry[].changes[].value.messages[]`, `.statuses[]` or `.message_echoes[]`, with the contact that goes with it.
     Number {
         waba: String,
         phone_number_id: String,
         display: String,
+        field: &'static str,
         list: &'static str,
         contact: Option<Arc<Json>>,
     },

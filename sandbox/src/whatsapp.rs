@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rand::Rng;
 
-use crate::effect::{Effect, Says};
+use crate::effect::{Effect, Reach, Says};
 use crate::json::object;
 use crate::thread::{Message, Outgoing};
 use crate::traffic::Scene;
@@ -24,6 +24,7 @@ pub(crate) fn message(scene: &mut Scene<'_>) -> Update {
         205..=211 => order(scene),
         212..=217 => system(scene),
         218..=225 => unsupported(scene),
+        226..=299 => echo(scene),
         _ => plain(scene),
     }
 }
@@ -92,13 +93,34 @@ pub(crate) fn media(scene: &mut Scene<'_>) -> Update {
     say(scene, number, item, says, false)
 }
 
-/// Statuses of messages that the account sent through the API: `sent`, `delivered`, `read` and so on.
+/// A text that staff typed into the WhatsApp Business app (`meta-platform.md` §3c.2); statuses follow.
+fn echo(scene: &mut Scene<'_>) -> Update {
+    let number = scene.ledger.reserve();
+    let words = text::message(scene.random, &scene.ledger.marker(number));
+    let at_ms = scene.thread.tick(scene.random, true);
+    let meta_id = ids::wamid(scene.random, &scene.digits(), true);
+    scene.thread.outbox.push_back(Outgoing { number: Some(number), meta_id: meta_id.clone(), stage: 0 });
+    let says = Says::Exactly(text::as_shown(&words));
+    scene.tell(number, at_ms, &meta_id, Effect::Message { outbound: true, says });
+    let person = scene.person();
+    let item = object([("from", (&scene.account.number).into())])
+        .with_some("to", person.id.as_ref())
+        .with_some("to_user_id", person.bsuid.as_ref())
+        .with("id", meta_id)
+        .with("timestamp", (at_ms / 1000).to_string())
+        .with("type", "text")
+        .with("text", object([("body", words.into())]));
+    let place = scene.place("smb_message_echoes", "message_echoes", false);
+    Update { number, place, item: Arc::new(item) }
+}
+
+/// Statuses of messages that the account sent: `sent`, `delivered`, `read` and so on.
 pub(crate) fn status(scene: &mut Scene<'_>) -> Update {
     const STAGES: [&str; 3] = ["sent", "delivered", "read"];
     let fresh = scene.thread.outbox.is_empty() || scene.random.random_bool(0.3);
     if fresh {
         let meta_id = ids::wamid(scene.random, &scene.digits(), true);
-        scene.thread.outbox.push_back(Outgoing { meta_id, stage: 0 });
+        scene.thread.outbox.push_back(Outgoing { number: None, meta_id, stage: 0 });
         if scene.thread.outbox.len() > 8 {
             scene.thread.outbox.pop_front();
         }
@@ -108,7 +130,7 @@ pub(crate) fn status(scene: &mut Scene<'_>) -> Update {
     } else {
         scene.random.random_range(0..scene.thread.outbox.len())
     };
-    let Outgoing { meta_id, stage } = scene.thread.outbox[nth].clone();
+    let Outgoing { number: of, meta_id, stage } = scene.thread.outbox[nth].clone();
     let failed = stage == 0 && scene.random.random_ratio(1, 60);
     if failed || stage + 1 == STAGES.len() {
         scene.thread.outbox.remove(nth);
@@ -153,8 +175,10 @@ pub(crate) fn status(scene: &mut Scene<'_>) -> Update {
         }
     }
     let number = scene.ledger.reserve();
-    scene.tell(number, at_ms, &meta_id, Effect::Nothing);
-    let place = scene.place("statuses", false);
+    let reached = if failed { Reach::Failed } else { [Reach::Sent, Reach::Delivered, Reach::Read][stage] };
+    let effect = of.map_or(Effect::Nothing, |of| Effect::Status { of, to: reached });
+    scene.tell(number, at_ms, &meta_id, effect);
+    let place = scene.place("messages", "statuses", false);
     Update { number, place, item: Arc::new(item) }
 }
 
@@ -368,6 +392,6 @@ fn finish(
         .with("id", meta_id)
         .with("timestamp", (at_ms / 1000).to_string())
         .merge(body);
-    let place = scene.place("messages", true);
+    let place = scene.place("messages", "messages", true);
     Update { number, place, item: Arc::new(item) }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn run(args: ConversationArgs) -> Result<(), Failure> {
                 &conversations,
                 "no conversations yet",
                 ["id", "channel", "contact", "messages", "last"],
-                |c| [c.id.clone(), c.channel.clone(), who(c), c.messages.to_string(), last(c)],
+                |c| [c.id.clone(), c.channel.clone(), who(c), c.messages.to_string(), print::at(&c.last_at)],
             )
         }
         ConversationCommand::Show { tenant, id } => {
@@ -95,10 +95,6 @@ fn who(conversation: &Conversation) -> String {
     let contact = &conversation.contact;
     let named = contact.name.clone().or_else(|| contact.username.as_ref().map(|name| format!("@{name}")));
     named.or_else(|| contact.subject.clone()).unwrap_or_default()
-}
-
-fn last(conversation: &Conversation) -> String {
-    conversation.last_at.as_deref().map(print::at).unwrap_or_default()
 }
 
 fn arrow(message: &Message) -> &'static str {

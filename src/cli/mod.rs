@@ -19,7 +19,7 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use client::{Client, token};
 pub(crate) use failure::{Exit, Failure};
-pub(crate) use print::{line, table};
+pub(crate) use print::{line, plain};
 pub(crate) use serve::secret;
 
 const EXAMPLES: &str = "\

@@ -14,7 +14,7 @@ use crate::cli::print;
 use crate::edge::EdgeArgs;
 use crate::kafka::KafkaArgs;
 use crate::logs::LogArgs;
-use crate::up::{Options, start};
+use crate::up::{Options, Postgres, start};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,9 +41,9 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "BROKERS")]
     kafka: Option<String>,
     /// A running PostgreSQL instead of a child in DIR: the database of the views
-    #[arg(long, value_name = "URL", value_parser = secret, requires = "keyring")]
+    #[arg(long, value_name = "URL", value_parser = secret)]
     postgres: Option<SecretString>,
-    /// With --postgres: the database of the keyring
+    /// With --postgres: the database of the keyring. Default: one beside it, its name followed by _keyring
     #[arg(long, value_name = "URL", value_parser = secret, requires = "postgres")]
     keyring: Option<SecretString>,
     /// Begin every topic's name with this, so that several deployments can share a cluster
@@ -75,7 +75,7 @@ pub(crate) async fn up(args: UpArgs) -> Result<ExitCode, Failure> {
         listen: args.listen,
         admin_listen: args.admin_listen,
         kafka: args.kafka.as_deref().map(|brokers| args.kafka_args.config(brokers)).transpose()?,
-        postgres: args.postgres.zip(args.keyring),
+        postgres: args.postgres.map(|views| Postgres { views, keyring: args.keyring }),
         topics: Topics::new(args.topic_prefix),
         edge: args.edge.config(),
         ..Options::new(args.data)

@@ -89,7 +89,7 @@ pub(crate) async fn status(args: StatusArgs) -> Result<(), Failure> {
     } else {
         let ready = if status.ready { "ready".to_owned() } else { format!("waiting for {}", status.waiting_for.join(", ")) };
         print::line(&format!(
-            "tidings {}: {ready}; {} apps, {} tenants, {} assets",
+            "tidings {}: {ready}; apps: {}, tenants: {}, assets: {}",
             status.version, status.apps, status.tenants, status.assets
         ))?;
         print::table(

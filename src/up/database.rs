@@ -9,6 +9,17 @@ use crate::up::folder::DataFolder;
 const VIEWS: &str = "tidings_views";
 const KEYRING: &str = "tidings_keyring";
 
+const KEYRING_SUFFIX: &str = "_keyring";
+
+/// A PostgreSQL that runs already.
+#[derive(Debug, Clone)]
+pub(crate) struct Postgres {
+    /// The views' database.
+    pub(crate) views: SecretString,
+    /// The keyring's; unless given, one is made beside the views', its name followed by `_keyring`.
+    pub(crate) keyring: Option<SecretString>,
+}
+
 /// Both databases, migrated.
 pub(crate) struct Databases {
     /// How to reach the views.
@@ -20,9 +31,15 @@ pub(crate) struct Databases {
 
 impl Databases {
     /// Starts the child unless a server is given, and migrates both databases.
-    pub(crate) async fn open(given: Option<(SecretString, SecretString)>, folder: &DataFolder) -> anyhow::Result<Self> {
+    pub(crate) async fn open(given: Option<Postgres>, folder: &DataFolder) -> anyhow::Result<Self> {
         let databases = match given {
-            Some((views, keyring)) => Self { views, keyring, server: None },
+            Some(Postgres { views, keyring: Some(keyring) }) => Self { views, keyring, server: None },
+            Some(Postgres { views, keyring: None }) => {
+                let keyring = store::ensure_sibling_database(&views, KEYRING_SUFFIX).await.context(
+                    "making the keyring's database beside the views' (--keyring names one that is there)",
+                )?;
+                Self { views, keyring, server: None }
+            }
             None => {
                 let server = localpg::Server::start(localpg::Config::new(folder.join("pg"))).await?;
                 server.ensure_database(VIEWS).await?;

@@ -39,6 +39,15 @@ impl DataFolder {
         self.path.join(name)
     }
 
+    /// A folder inside it that only this process's user may enter; made when missing.
+    pub(crate) fn private(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.join(name);
+        let what = || format!("making the folder {}", path.display());
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(what)?;
+        std::fs::set_permissions(&path, Permissions::from_mode(0o700)).with_context(what)?;
+        Ok(path)
+    }
+
     /// Where the admin token is.
     pub(crate) fn token_file(&self) -> PathBuf {
         self.join("admin-token")
@@ -125,6 +134,7 @@ mod tests {
         let token = folder.token().unwrap();
         assert_eq!(token.expose_secret().len(), 64);
         assert_eq!(mode(&folder.token_file()), 0o600);
+        assert_eq!(mode(&folder.private("log").unwrap()), 0o700);
 
         let refused = DataFolder::open(&path).err().unwrap().to_string();
         assert!(refused.contains("in use by another `tidings up`"), "{refused}");

@@ -7,4 +7,5 @@ mod database;
 mod folder;
 mod running;
 
-pub(crate) use running::{Options, Running, start};
+pub(crate) use database::Postgres;
+pub(crate) use running::{Options, start};

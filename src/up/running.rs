@@ -11,14 +11,13 @@ use eventlog::{EmbeddedConfig, EventLog, KafkaConfig};
 use keyring::Keyring;
 use schemas::Topics;
 use seal::RootKey;
-use secrecy::SecretString;
 use service::{Lifecycle, Readiness};
 use store::{KeyringDb, ViewsDb, ViewsRole};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use crate::parts::{Parts, listen};
-use crate::up::database::Databases;
+use crate::up::database::{Databases, Postgres};
 use crate::up::folder::DataFolder;
 
 /// From the first signal to the exit: ingest drains, what was taken is routed and projected as far as it is in hand.
@@ -42,8 +41,8 @@ pub(crate) struct Options {
     pub(crate) admin_listen: SocketAddr,
     /// Kafka instead of the log in the data folder.
     pub(crate) kafka: Option<KafkaConfig>,
-    /// A running PostgreSQL instead of a child of our own: its views and its keyring database.
-    pub(crate) postgres: Option<(SecretString, SecretString)>,
+    /// A running PostgreSQL instead of a child of our own.
+    pub(crate) postgres: Option<Postgres>,
     /// The names of the topics.
     pub(crate) topics: Topics,
     /// How ingest is set.
@@ -96,7 +95,7 @@ pub(crate) async fn start(options: Options) -> anyhow::Result<Running> {
     let databases = Databases::open(options.postgres, &folder).await?;
     let log = match options.kafka {
         Some(kafka) => EventLog::kafka(kafka).await?,
-        None => EventLog::embedded(EmbeddedConfig { folder: folder.join("log") }).await?,
+        None => EventLog::embedded(EmbeddedConfig::new(folder.private("log")?)).await?,
     };
     let parts = Parts::open(log.clone(), options.topics, root).await?;
     let Parts { plane, root, topics, registry, readiness, clock, .. } = parts;
@@ -114,11 +113,16 @@ pub(crate) async fn start(options: Options) -> anyhow::Result<Running> {
         log.clone(), plane.clone(), keyring, &topics, &registry, &readiness, clock.clone(),
     )?;
     let projector = projector::Projector::new(
-        projector::Config { member: MEMBER.to_owned(), ..projector::Config::default() },
+        projector::Config {
+            member: MEMBER.to_owned(),
+            audit_key: folder.join("audit-key"),
+            ..projector::Config::default()
+        },
         log.clone(), plane.clone(), writer, &topics, &registry, &readiness, clock.clone(),
     )?;
     let console = console::Console::new(
-        console::Config::new(token), log.clone(), plane.clone(), reader, root, &topics, &registry, &readiness, clock,
+        console::Config { audit_public_key: Some(projector.audit_public_key()), ..console::Config::new(token) },
+        log.clone(), plane.clone(), reader, root, &topics, &registry, &readiness, clock,
     )?;
 
     // Each stage stops when the one before has finished, so what was taken at the door still goes its way.

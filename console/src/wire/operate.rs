@@ -30,7 +30,7 @@ pub struct NewApp {
 
 /// What to change of an app. What is not given stays.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct RotateApp {
     /// A new verify token. The one before stays valid until the next rotation.
     #[schema(value_type = Option<String>, format = Password)]
@@ -45,6 +45,7 @@ pub struct RotateApp {
     #[schema(value_type = Option<String>, format = Password)]
     pub instagram_secret: Option<SecretString>,
     /// Make the next secret the current one and forget the old one.
+    #[serde(default)]
     pub promote: bool,
 }
 

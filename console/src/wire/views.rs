@@ -17,7 +17,7 @@ pub struct Conversation {
     /// How many messages it holds.
     pub messages: u64,
     /// When something last happened in it.
-    pub last_at: Option<String>,
+    pub last_at: String,
 }
 
 /// Conversations, the latest first.
@@ -49,6 +49,8 @@ pub struct Contact {
 pub struct Message {
     /// Its id: 32 hexadecimal digits.
     pub id: String,
+    /// The id of the event that brought it: its CloudEvent in the feed.
+    pub event: String,
     /// `in` from the person, `out` to them.
     pub direction: String,
     /// What it is, such as `text` or `image`.
@@ -72,12 +74,31 @@ pub struct Message {
 /// A reference to an attachment.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AttachmentView {
-    /// What it is, such as `image`.
+    /// What it is: `image`, `video`, `audio`, `document`, `sticker`, or Meta's word.
     pub kind: String,
-    /// Everything else that is known of it.
-    #[serde(flatten)]
-    #[schema(value_type = Object)]
-    pub more: serde_json::Map<String, serde_json::Value>,
+    /// WhatsApp's media id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_id: Option<String>,
+    /// Where Meta keeps it, for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Media type as declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mime_type: Option<String>,
+    /// Digest as declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// File name as declared. Not to be trusted as a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// Its own caption.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption: Option<String>,
+    /// Title of a share, post or reel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// A voice message.
+    pub voice: bool,
 }
 
 /// A reaction.

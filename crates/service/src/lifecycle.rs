@@ -44,19 +44,14 @@ impl Lifecycle {
     /// Runs until every task has ended. Failure if one failed, ended unasked, or outlived the grace.
     pub async fn run(mut self) -> ExitCode {
         let mut failed = false;
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => break info!("SIGTERM: finishing what was taken"),
-                _ = self.interrupt.recv() => break info!("interrupted: finishing what was taken"),
-                () = self.soft.cancelled() => break,
-                ended = self.tasks.join_next() => match ended {
-                    None => return ExitCode::SUCCESS,
-                    Some(ended) => {
-                        report(ended, &mut failed, !self.soft.is_cancelled());
-                        break;
-                    }
-                },
-            }
+        tokio::select! {
+            _ = self.terminate.recv() => info!("SIGTERM: finishing what was taken"),
+            _ = self.interrupt.recv() => info!("interrupted: finishing what was taken"),
+            () = self.soft.cancelled() => {}
+            ended = self.tasks.join_next() => match ended {
+                None => return ExitCode::SUCCESS,
+                Some(ended) => report(ended, &mut failed, !self.soft.is_cancelled()),
+            },
         }
         self.soft.cancel();
         let deadline = tokio::time::sleep(self.grace);

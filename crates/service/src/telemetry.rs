@@ -1,5 +1,7 @@
 //! Logs: one line per request or batch to standard error, as text for people or JSON for programs.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -17,6 +19,8 @@ pub fn init_logs(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|cause| anyhow::anyhow!("the log filter {filter:?} is not in RUST_LOG's syntax: {cause}"))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    // Colours are for a terminal; a file or a collector gets plain text.
+    let lines = lines.with_ansi(std::io::stderr().is_terminal());
     let started = match format {
         LogFormat::Text => lines.compact().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

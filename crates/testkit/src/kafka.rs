@@ -28,8 +28,9 @@ impl Kafka {
     pub async fn own(brokers: u8, sasl: Option<&str>) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("tkafka-").tempdir().context("a temporary folder")?;
         let mut kafka = Self { address: String::new(), folder: Some(folder) };
-        let brokers = brokers.to_string();
-        let mut up = vec!["up", "--brokers", &brokers];
+        let (brokers, ours) = (brokers.to_string(), std::process::id().to_string());
+        // A test that is killed, or keeps this in a static, drops nothing.
+        let mut up = vec!["up", "--brokers", &brokers, "--until-exit-of", &ours];
         if let Some(sasl) = sasl {
             up.extend(["--sasl", sasl]);
         }

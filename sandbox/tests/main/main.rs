@@ -1,5 +1,6 @@
 //! The simulated Meta over real sockets.
 #![allow(clippy::unwrap_used)]
 
+mod contract;
 mod graph;
 mod sender;

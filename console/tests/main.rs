@@ -1,0 +1,12 @@
+//! The console over real sockets, on a real embedded log and a real PostgreSQL.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[path = "main/api.rs"]
+mod api;
+#[path = "main/contract.rs"]
+mod contract;
+#[path = "main/feed.rs"]
+mod feed;
+#[path = "main/rig.rs"]
+mod rig;

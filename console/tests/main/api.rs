@@ -1,0 +1,171 @@
+//! Operating through the API: every route, its refusals, and what it leaves in `control`.
+
+use std::time::Duration;
+
+use eventlog::{Topic, TopicPartition};
+use http_body_util::BodyExt;
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use crate::contract::Contract;
+use crate::rig::{Rig, TOKEN};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_is_described_guarded_and_answers_as_described() {
+    let rig = Rig::start().await;
+    for operation in Contract::new().operations() {
+        let (method, path) = operation.split_once(' ').unwrap();
+        for token in [None, Some("wrong"), Some("")] {
+            let response = rig.send(method, path, token, None).await;
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{operation}");
+            assert_eq!(response.headers()["www-authenticate"], "Bearer");
+        }
+    }
+
+    let app = rig.done("POST", "/v1/apps", Some(json!({"id": "main", "verify_token": "tok", "secret": "s3cret-one"}))).await;
+    assert_eq!(app, json!({"id": "main", "path": "/webhooks/main", "secrets": ["current"], "verify_tokens": 1}));
+    let app = rig.done("POST", "/v1/apps/main/rotate", Some(json!({"next_secret": "s3cret-two"}))).await;
+    assert_eq!(app["secrets"], json!(["current", "next"]));
+    let app = rig.done("POST", "/v1/apps/main/rotate", Some(json!({"promote": true, "verify_token": "tok2"}))).await;
+    assert_eq!((&app["secrets"], &app["verify_tokens"]), (&json!(["current"]), &json!(2)));
+    assert_eq!(rig.done("GET", "/v1/apps", None).await["items"], json!([app]));
+
+    for tenant in ["acme", "other"] {
+        let body = json!({"id": tenant, "name": "Acme Relief"});
+        assert_eq!(rig.ask("POST", "/v1/tenants", Some(body)).await.0, StatusCode::CREATED);
+    }
+    let renamed = json!({"id": "acme", "name": "Acme"});
+    assert_eq!(rig.ask("POST", "/v1/tenants", Some(renamed)).await.0, StatusCode::OK);
+    let feed = Topic::new("inbox.acme").unwrap();
+    assert_eq!(rig.log.partitions(&feed).await.unwrap(), Some(3));
+    assert_eq!(rig.done("POST", "/v1/tenants/acme/suspend", None).await["state"], "suspended");
+    assert_eq!(rig.done("POST", "/v1/tenants/acme/resume", None).await["state"], "active");
+
+    let asset = rig.done("PUT", "/v1/tenants/acme/assets/whatsapp/111", None).await;
+    assert_eq!(asset, json!({"tenant": "acme", "channel": "whatsapp", "id": "111", "asset": "whatsapp:111"}));
+    assert_eq!(rig.done("GET", "/v1/assets?tenant=acme", None).await["items"], json!([asset]));
+    assert_eq!(rig.done("GET", "/v1/assets?tenant=other", None).await["items"], json!([]));
+    let tenants = rig.done("GET", "/v1/tenants", None).await;
+    assert_eq!(tenants["items"][0]["name"], "Acme");
+    assert_eq!(tenants["items"][0]["assets"], 1);
+    rig.done("DELETE", "/v1/tenants/acme/assets/whatsapp/111", None).await;
+
+    assert_eq!(rig.done("GET", "/v1/tenants/acme/conversations", None).await["items"], json!([]));
+    let nobody = "/v1/tenants/acme/conversations/00000000000000000000000000000000";
+    assert_eq!(rig.ask("GET", nobody, None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(rig.ask("GET", &format!("{nobody}/messages"), None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(rig.done("GET", "/v1/tenants/acme/events", None).await, "");
+    assert_eq!(rig.ask("GET", "/v1/tenants/nobody/events/follow", None).await.0, StatusCode::NOT_FOUND);
+
+    assert_eq!(rig.done("GET", "/v1/quarantine", None).await["items"], json!([]));
+    assert_eq!(rig.ask("GET", "/v1/quarantine/0:7", None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(rig.done("POST", "/v1/quarantine/redrive", Some(json!({"all": true}))).await["redriven"], 0);
+
+    rig.done("GET", "/v1/audit", None).await;
+    rig.done("GET", "/v1/tenants/acme/audit", None).await;
+    assert_eq!(rig.done("GET", "/v1/audit/verify", None).await["ok"], true);
+    assert_eq!(rig.done("GET", "/v1/verify", None).await["holes"], 0);
+    let status = rig.done("GET", "/v1/status", None).await;
+    assert_eq!((&status["ready"], &status["tenants"], &status["apps"]), (&json!(true), &json!(2), &json!(1)));
+    rig.done("DELETE", "/v1/apps/main", None).await;
+
+    assert_eq!(rig.never_asked(), Vec::<String>::new());
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_say_what_to_do_and_change_nothing() {
+    let rig = Rig::start().await;
+    rig.done("POST", "/v1/tenants", Some(json!({"id": "acme", "name": "Acme"}))).await;
+    rig.done("POST", "/v1/tenants", Some(json!({"id": "other", "name": "Other"}))).await;
+    rig.done("PUT", "/v1/tenants/acme/assets/messenger/222", None).await;
+    rig.done("POST", "/v1/apps", Some(json!({"id": "main", "verify_token": "t", "secret": "s"}))).await;
+    let before = rig.plane.state().position;
+
+    let app = |secret: &str| Some(json!({"id": "second", "verify_token": "t", "secret": secret}));
+    let refused: Vec<(&str, &str, Option<Value>, u16, &str)> = vec![
+        ("PUT", "/v1/tenants/other/assets/messenger/222", None, 409, "messenger:222 is connected to tenant acme"),
+        ("PUT", "/v1/tenants/nobody/assets/messenger/1", None, 404, "there is no tenant nobody"),
+        ("PUT", "/v1/tenants/acme/assets/telegram/1", None, 400, "an asset is one of"),
+        ("PUT", "/v1/tenants/acme/assets/messenger/a%20b", None, 400, "an asset id is"),
+        ("DELETE", "/v1/tenants/other/assets/messenger/222", None, 404, "not connected to tenant other"),
+        ("POST", "/v1/apps", Some(json!({"id": "main", "verify_token": "t", "secret": "s"})), 409, "there is an app main"),
+        ("POST", "/v1/apps", app(""), 400, "1 to 512 bytes"),
+        ("POST", "/v1/apps", app(&"x".repeat(513)), 400, "1 to 512 bytes"),
+        ("POST", "/v1/apps", Some(json!({"id": "No", "verify_token": "t", "secret": "hush"})), 422, "does not have the form"),
+        ("POST", "/v1/apps/main/rotate", Some(json!({"promote": true})), 409, "no next secret"),
+        ("POST", "/v1/apps/nothing/rotate", Some(json!({})), 404, "there is no app nothing"),
+        ("DELETE", "/v1/apps/nothing", None, 404, "there is no app nothing"),
+        ("POST", "/v1/tenants", Some(json!({"id": "x", "name": "\u{7}"})), 400, "printable"),
+        ("POST", "/v1/tenants", Some(json!({"id": "x/y", "name": "X"})), 422, "does not have the form"),
+        ("POST", "/v1/tenants/nobody/suspend", None, 404, "there is no tenant nobody"),
+        ("GET", "/v1/tenants/acme/conversations?limit=0", None, 400, "a page is"),
+        ("GET", "/v1/tenants/acme/conversations?before=x", None, 400, "before"),
+        ("GET", "/v1/tenants/acme/conversations/zz", None, 400, "conversation id"),
+        ("POST", "/v1/quarantine/redrive", Some(json!({"ids": ["0:1"]})), 404, "0:1 is not in quarantine"),
+        ("POST", "/v1/quarantine/redrive", Some(json!({})), 400, "either some `ids` or `all`"),
+    ];
+    for (method, path, body, status, words) in refused {
+        let (got, problem) = rig.ask(method, path, body).await;
+        assert_eq!(got.as_u16(), status, "{method} {path}: {problem}");
+        assert!(problem["error"].as_str().unwrap().contains(words), "{method} {path}: {problem}");
+        assert!(!problem["help"].as_str().unwrap().is_empty(), "{method} {path}");
+        assert!(!problem.to_string().contains("hush"), "a body was quoted: {problem}");
+    }
+    assert_eq!(rig.plane.caught_up().await.unwrap().position, before, "a refusal wrote to control");
+
+    // Outside /v1, and what is no route, in the same form.
+    for (method, path, status) in [("GET", "/", 404), ("GET", "/v1/nothing", 404), ("PATCH", "/v1/apps", 405)] {
+        let response = rig.send(method, path, Some(TOKEN), None).await;
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(serde_json::from_slice::<Value>(&body).unwrap()["help"].is_string());
+    }
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_again_is_done_once() {
+    let rig = Rig::start().await;
+    let tenant = || Some(json!({"id": "acme", "name": "Acme"}));
+    rig.done("POST", "/v1/tenants", tenant()).await;
+    rig.done("PUT", "/v1/tenants/acme/assets/waba/9", None).await;
+    rig.done("POST", "/v1/tenants/acme/suspend", None).await;
+    let before = rig.plane.state().position;
+    rig.done("POST", "/v1/tenants", tenant()).await;
+    rig.done("PUT", "/v1/tenants/acme/assets/waba/9", None).await;
+    rig.done("POST", "/v1/tenants/acme/suspend", None).await;
+    assert_eq!(rig.plane.caught_up().await.unwrap().position, before);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_go_into_the_log_sealed_and_never_come_out() {
+    let rig = Rig::start().await;
+    let body = json!({"id": "main", "verify_token": "tok-4711", "secret": "hush-4711", "instagram_secret": "gram-4711"});
+    let answer = rig.done("POST", "/v1/apps", Some(body)).await;
+    assert!(!answer.to_string().contains("4711"));
+    let control = TopicPartition::new(&Topic::new(rig.topics.control()).unwrap(), 0);
+    let records = rig.log.reader(&control, 0).await.unwrap().next(10, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(records.len(), 1);
+    let text = String::from_utf8(records[0].record.value.clone().unwrap().to_vec()).unwrap();
+    assert!(text.contains("app_added") && !text.contains("4711"), "{text}");
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn monitoring_and_the_document_are_in_the_open() {
+    let rig = Rig::start().await;
+    for (path, holds) in [
+        ("/metrics", "console_requests_total"),
+        ("/healthz", "alive"),
+        ("/readyz", "ready"),
+        ("/openapi.json", "\"/v1/verify\""),
+    ] {
+        let response = rig.send("GET", path, None, None).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert!(String::from_utf8_lossy(&body).contains(holds), "{path}");
+    }
+    rig.stop().await;
+}

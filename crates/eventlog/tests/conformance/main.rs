@@ -1,0 +1,11 @@
+//! What both logs promise, asked of both: every case below runs on the embedded log and on a real Apache Kafka.
+//!
+//! What only one of them can show (a killed process, a killed broker, a torn file) is in `embedded` and `kafka`.
+
+mod appending;
+mod embedded;
+mod groups;
+mod kafka;
+mod keeping;
+mod reading;
+mod stage;

@@ -1,0 +1,18 @@
+//! End to end: the built `tidings` binary on its real parts, spoken to as others would, and killed as the world does.
+//!
+//! Every proof prints one line that begins with `promise=`. `TIDINGS_CHAOS_EVENTS` and `TIDINGS_CHAOS_KILLS` set the size of
+//! the chaos tests, `TIDINGS_CHAOS_SEED` repeats one. Missing tools fail a test; nothing is skipped.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, clippy::print_stderr, missing_docs)]
+
+mod batch;
+mod broker;
+mod chaos;
+mod demo;
+mod feed;
+mod first;
+mod judge;
+mod plan;
+mod process;
+mod refusals;
+mod rig;
+mod roles;
