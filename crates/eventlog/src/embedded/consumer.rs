@@ -172,7 +172,7 @@ impl ConsumerBackend for EmbeddedConsumer {
             if let Some(batch) = self.read().await? {
                 return Ok(Delivery::Batch(batch));
             }
-            if self.controls.shared.closed.load(Ordering::Acquire) {
+            if self.controls.shared.is_closed() {
                 return Err(fatal("the log was closed"));
             }
             let controls = self.controls.clone();

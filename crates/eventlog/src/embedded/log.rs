@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
@@ -34,6 +34,8 @@ pub struct EmbeddedConfig {
     pub sweep_every: Duration,
     /// How long a tombstone stays after it removed its key, so that readers see it.
     pub tombstones_kept: Duration,
+    /// How long a record that compaction would remove may stay at the most, however little was appended since.
+    pub compaction_lag: Duration,
 }
 
 impl EmbeddedConfig {
@@ -44,15 +46,26 @@ impl EmbeddedConfig {
             queue_records: 20_000,
             sweep_every: Duration::from_secs(60),
             tombstones_kept: Duration::from_secs(24 * 60 * 60),
+            compaction_lag: Duration::from_secs(24 * 60 * 60),
         }
     }
 }
 
+/// What may wait for the writer, beside the number of records.
+const QUEUE_BYTES: usize = 128 * 1024 * 1024;
+/// How long a log of this process that is just being closed may still hold the folder.
+const CLOSING: Duration = Duration::from_millis(500);
+
 pub(crate) struct EmbeddedLog {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-    // Held for as long as the log is open: its lock is what keeps other processes out.
-    _lock: File,
+    threads: Mutex<Option<Threads>>,
+}
+
+struct Threads {
+    writer: JoinHandle<()>,
+    sweeper: JoinHandle<()>,
+    /// Dropping it ends the sweeper.
+    sweeping: SyncSender<()>,
 }
 
 /// What the writer, the readers, the sweeper and the groups share.
@@ -61,6 +74,8 @@ pub(super) struct Shared {
     pub(super) topics: RwLock<HashMap<Topic, Arc<TopicState>>>,
     pub(super) groups: Groups,
     pub(super) commands: SyncSender<Command>,
+    /// Bytes of records that wait for the writer.
+    pub(super) queued_bytes: AtomicUsize,
     /// Moves whenever anything was appended, anywhere.
     pub(super) appended: watch::Sender<u64>,
     pub(super) closed: AtomicBool,
@@ -80,6 +95,10 @@ pub(super) struct PartitionState {
 }
 
 impl Shared {
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
     pub(super) fn topic(&self, topic: &Topic) -> Option<Arc<TopicState>> {
         self.topics.read().unwrap_or_else(PoisonError::into_inner).get(topic).cloned()
     }
@@ -120,10 +139,14 @@ impl EmbeddedLog {
             .truncate(false)
             .open(config.folder.join("lock"))
             .map_err(io)?;
-        if lock.try_lock().is_err() {
-            return Err(LogError::InUse { folder });
+        let until = Instant::now() + CLOSING;
+        while lock.try_lock().is_err() {
+            if Instant::now() > until {
+                return Err(LogError::InUse { folder });
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
-        let store = Store::open(&config.folder.join("store"))?;
+        let store = Store::open(&config.folder.join("store"), lock)?;
         let mut topics = HashMap::new();
         for (name, facts) in store.all_topics()? {
             topics.insert(Topic::new(name)?, Arc::new(TopicState::load(&store, facts)?));
@@ -134,26 +157,30 @@ impl EmbeddedLog {
             topics: RwLock::new(topics),
             groups: Groups::default(),
             commands,
+            queued_bytes: AtomicUsize::new(0),
             appended: watch::Sender::new(0),
             closed: AtomicBool::new(false),
         });
         let writer = Writer::new(shared.clone(), waiting);
         let writer = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run()).map_err(io)?;
+        let (sweeping, stop) = sync_channel(0);
         let (swept, config) = (Arc::downgrade(&shared), config.clone());
-        std::thread::Builder::new()
+        let sweeper = std::thread::Builder::new()
             .name("log-sweeper".into())
-            .spawn(move || sweep::run(&swept, &config))
+            .spawn(move || sweep::run(&swept, &config, &stop))
             .map_err(io)?;
-        Ok(Self { shared, writer: Mutex::new(Some(writer)), _lock: lock })
+        Ok(Self { shared, threads: Mutex::new(Some(Threads { writer, sweeper, sweeping })) })
     }
 
-    fn end_writer(&self) {
+    /// Ends the threads. What was taken before is answered first.
+    fn end(&self) {
         self.shared.closed.store(true, Ordering::Release);
-        // The writer answers everything before it in the queue, then ends.
-        let _ = self.shared.commands.send(Command::End);
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Threads { writer, sweeper, sweeping }) = threads {
+            let _ = self.shared.commands.send(Command::End);
+            drop(sweeping);
             let _ = writer.join();
+            let _ = sweeper.join();
         }
         self.shared.appended.send_modify(|version| *version += 1);
     }
@@ -167,7 +194,7 @@ impl TopicState {
                 Ok(PartitionState {
                     low: AtomicU64::new(low),
                     end: AtomicU64::new(end),
-                    compacted: AtomicU64::new(low),
+                    compacted: AtomicU64::new(store.compacted((facts.id, partition))?),
                 })
             })
             .collect::<Result<_, LogError>>()?;
@@ -177,14 +204,14 @@ impl TopicState {
 
 impl Drop for EmbeddedLog {
     fn drop(&mut self) {
-        self.end_writer();
+        self.end();
     }
 }
 
 #[async_trait]
 impl Backend for EmbeddedLog {
     fn append(&self, at: &TopicPartition, record: Record) -> Result<Pending, AppendError> {
-        if self.shared.closed.load(Ordering::Acquire) {
+        if self.shared.is_closed() {
             return Err(AppendError::Closed { cause: "it was closed".into() });
         }
         let size_bytes = record.size_bytes();
@@ -195,13 +222,20 @@ impl Backend for EmbeddedLog {
             return Err(AppendError::NoSuchTopic { at: at.clone() });
         };
         let (confirm, pending) = Pending::new();
-        let bytes = codec::encode(now_ms(), &record);
-        let command = Command::Append { topic, partition: at.partition, bytes, confirm };
-        match self.shared.commands.try_send(command) {
-            Ok(()) => Ok(pending),
-            Err(TrySendError::Full(_)) => Err(AppendError::Full),
-            Err(TrySendError::Disconnected(_)) => Err(AppendError::Closed { cause: "its writer ended".into() }),
+        if self.shared.queued_bytes.load(Ordering::Relaxed) >= QUEUE_BYTES {
+            return Err(AppendError::Full);
         }
+        let bytes = codec::encode(now_ms(), &record);
+        let size_bytes = bytes.len();
+        let command = Command::Append { topic, partition: at.partition, bytes, confirm };
+        self.shared.queued_bytes.fetch_add(size_bytes, Ordering::Relaxed);
+        let refused = match self.shared.commands.try_send(command) {
+            Ok(()) => return Ok(pending),
+            Err(TrySendError::Full(_)) => AppendError::Full,
+            Err(TrySendError::Disconnected(_)) => AppendError::Closed { cause: "its writer ended".into() },
+        };
+        self.shared.queued_bytes.fetch_sub(size_bytes, Ordering::Relaxed);
+        Err(refused)
     }
 
     async fn warm(&self, topic: &Topic, _deadline: Duration) -> Result<(), LogError> {
@@ -243,12 +277,12 @@ impl Backend for EmbeddedLog {
     }
 
     async fn ping(&self) -> Result<(), LogError> {
-        if self.shared.closed.load(Ordering::Acquire) { Err(broken("it was closed")) } else { Ok(()) }
+        if self.shared.is_closed() { Err(broken("it was closed")) } else { Ok(()) }
     }
 
     async fn close(&self, _deadline: Duration) {
         // Everything already taken is on disk after one sync; there is nothing to wait longer for.
-        self.end_writer();
+        self.end();
     }
 }
 

@@ -1,7 +1,6 @@
 //! A cursor in one partition.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,7 +28,11 @@ impl EmbeddedReader {
         if self.next < bounds.earliest {
             return Err(ReadError::Gone { at: self.at.clone(), offset: self.next });
         }
-        if self.next >= bounds.end {
+        if self.next > bounds.end {
+            let cause = format!("offset {} of {} is beyond its end {}", self.next, self.at, bounds.end);
+            return Err(ReadError::Fatal { cause });
+        }
+        if self.next == bounds.end {
             return Ok(Vec::new());
         }
         let (store, place, from) = (self.shared.store.clone(), self.place, self.next);
@@ -51,7 +54,7 @@ impl ReaderBackend for EmbeddedReader {
             if !records.is_empty() {
                 return Ok(records);
             }
-            if self.shared.closed.load(Ordering::Acquire) {
+            if self.shared.is_closed() {
                 return Err(ReadError::Fatal { cause: "the log was closed".into() });
             }
             match tokio::time::timeout_at(deadline, appended.changed()).await {

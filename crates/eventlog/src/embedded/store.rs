@@ -1,6 +1,8 @@
 //! What is on disk: records, topics, group positions, and the low end of partitions that retention has emptied.
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch as WriteBatch, PersistMode};
@@ -47,7 +49,10 @@ pub(super) struct Store {
     records: Keyspace,
     topics: Keyspace,
     positions: Keyspace,
+    /// Of partitions: the low end, and how far they are compacted.
     lows: Keyspace,
+    /// Keeps other processes out for as long as anything of the store is in use. After the store: released last.
+    _lock: Arc<File>,
 }
 
 pub(super) fn broken(cause: impl std::fmt::Display) -> LogError {
@@ -69,12 +74,18 @@ fn key(topic: u32, partition: u32, offset: u64) -> [u8; 16] {
     key
 }
 
+fn compacted_key(at: (u32, u32)) -> [u8; 9] {
+    let mut key = [b'c'; 9];
+    key[..8].copy_from_slice(&prefix(at.0, at.1));
+    key
+}
+
 fn offset_of(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(key.get(8..16)?.try_into().ok()?))
 }
 
 impl Store {
-    pub(super) fn open(folder: &Path) -> Result<Self, LogError> {
+    pub(super) fn open(folder: &Path, lock: File) -> Result<Self, LogError> {
         let db = Database::builder(folder)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)
@@ -89,6 +100,7 @@ impl Store {
             positions: db.keyspace("positions", options).map_err(broken)?,
             lows: db.keyspace("lows", options).map_err(broken)?,
             db,
+            _lock: Arc::new(lock),
         })
     }
 
@@ -129,13 +141,28 @@ impl Store {
 
     /// The offsets a partition holds: the oldest kept, and the one the next record gets.
     pub(super) fn bounds(&self, at: (u32, u32)) -> Result<(u64, u64), LogError> {
-        let low = self.lows.get(prefix(at.0, at.1)).map_err(broken)?;
-        let low = low.and_then(|bytes| Some(u64::from_be_bytes(bytes.as_ref().try_into().ok()?))).unwrap_or(0);
+        let low = self.number(&prefix(at.0, at.1))?.unwrap_or(0);
         let last = match self.records.prefix(prefix(at.0, at.1)).next_back() {
             Some(entry) => offset_of(&entry.key().map_err(broken)?),
             None => None,
         };
         Ok((low, last.map_or(low, |last| last + 1)))
+    }
+
+    fn number(&self, key: &[u8]) -> Result<Option<u64>, LogError> {
+        let found = self.lows.get(key).map_err(broken)?;
+        Ok(found.and_then(|bytes| Some(u64::from_be_bytes(bytes.as_ref().try_into().ok()?))))
+    }
+
+    /// Up to where a partition is compacted.
+    pub(super) fn compacted(&self, at: (u32, u32)) -> Result<u64, LogError> {
+        Ok(self.number(&compacted_key(at))?.unwrap_or(0))
+    }
+
+    pub(super) fn put_compacted(&self, at: (u32, u32), upto: u64) -> Result<(), LogError> {
+        let mut batch = self.batch();
+        batch.insert(&self.lows, compacted_key(at), upto.to_be_bytes());
+        batch.commit().map_err(broken)
     }
 
     /// Up to `max` records from `from` on, below `end`, and where to read on.

@@ -53,6 +53,7 @@ impl Writer {
                     next = self.waiting.try_recv().ok();
                 }
             }
+            self.shared.queued_bytes.fetch_sub(size_bytes, Ordering::Relaxed);
             if !commands.is_empty() && !self.write(commands) {
                 return;
             }

@@ -80,6 +80,7 @@ impl Stage {
                 config.queue_records = self.queue_records;
                 config.sweep_every = Duration::from_millis(100);
                 config.tombstones_kept = Duration::ZERO;
+                config.compaction_lag = Duration::ZERO;
                 EventLog::embedded(config).await.unwrap()
             }
             Place::Kafka(brokers) => EventLog::kafka(self.kafka_config(brokers)).await.unwrap(),

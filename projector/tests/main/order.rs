@@ -1,0 +1,57 @@
+//! The same rows and the same fold come out whatever order events arrive in, however often, in whatever batches.
+
+use projector::fold;
+use proptest::prelude::*;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use schemas::Event;
+use secrecy::SecretString;
+use store::{Moved, OffsetMove, ViewsDb, ViewsRole};
+use testkit::Postgres;
+
+use crate::history::{history, shuffled};
+use crate::rig::{Shown, shown, views};
+
+proptest! {
+    #[test]
+    fn the_fold_knows_no_order_and_no_repeats(seed: u64, order: u64, count in 1..200_usize) {
+        let events = history(seed, count);
+        prop_assert!(fold(&events) == fold(&shuffled(&events, order)));
+    }
+}
+
+/// Projects events in batches of random sizes.
+async fn projected(url: &SecretString, events: &[Event], seed: u64) -> Shown {
+    let db = ViewsDb::connect(url, ViewsRole::Projector, 2).await.unwrap();
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut done = 0;
+    while done < events.len() {
+        let next = (done + random.random_range(1..40)).min(events.len());
+        let step = OffsetMove {
+            projection: "conversation",
+            topic: "events",
+            partition: 0,
+            expected: done as u64,
+            next: next as u64,
+        };
+        assert_eq!(db.apply_conversation(&step, &fold(&events[done..next])).await.unwrap(), Moved::Applied);
+        done = next;
+    }
+    shown(url).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rows_know_no_order_no_repeats_and_no_batches() {
+    let postgres = Postgres::start().await.unwrap();
+    for seed in 0..6 {
+        let events = history(seed, 400);
+        let expected = projected(&views(&postgres).await, &events, 0).await;
+        assert!(expected.iter().any(|(_, _, messages)| messages.iter().any(|message| message.deleted)));
+        assert!(expected.iter().any(|(_, _, messages)| messages.iter().any(|message| message.edited)));
+        assert!(expected.iter().any(|(_, _, messages)| messages.iter().any(|message| !message.reactions.is_empty())));
+        for order in 1..4 {
+            let got = projected(&views(&postgres).await, &shuffled(&events, order), order).await;
+            assert!(got == expected, "history {seed} in order {order}");
+        }
+    }
+}
