@@ -25,7 +25,12 @@ pub(crate) struct EdgeArgs {
     #[arg(long, env = "TIDINGS_TRUSTED_PROXY", value_name = "NETWORK", value_delimiter = ',')]
     trusted_proxy: Vec<Network>,
     /// The header in which trusted proxies pass on the client's address
-    #[arg(long, env = "TIDINGS_PROXY_ADDRESS_HEADER", value_name = "HEADER", default_value = "x-forwarded-for")]
+    #[arg(
+        long,
+        env = "TIDINGS_PROXY_ADDRESS_HEADER",
+        value_name = "HEADER",
+        default_value = "x-forwarded-for"
+    )]
     proxy_address_header: String,
     /// The header in which trusted proxies pass on the client certificate's common name: only Meta's is served then
     #[arg(long, env = "TIDINGS_PROXY_NAME_HEADER", value_name = "HEADER", requires = "trusted_proxy")]
@@ -41,15 +46,16 @@ impl EdgeArgs {
         let common_name = || ClientCertificates::META_COMMON_NAME.to_owned();
         let mut config = ingest::Config::default();
         config.limits.connections_per_address = self.connections_per_address;
-        config.tls = self.tls_certificate.clone().zip(self.tls_key.clone()).map(|(certificates, key)| TlsConfig {
-            certificates,
-            key,
-            clients: self
-                .tls_client_authorities
-                .clone()
-                .map(|authorities| ClientCertificates { authorities, common_name: common_name() }),
-            check_every: CHECK_EVERY,
-        });
+        config.tls =
+            self.tls_certificate.clone().zip(self.tls_key.clone()).map(|(certificates, key)| TlsConfig {
+                certificates,
+                key,
+                clients: self
+                    .tls_client_authorities
+                    .clone()
+                    .map(|authorities| ClientCertificates { authorities, common_name: common_name() }),
+                check_every: CHECK_EVERY,
+            });
         config.proxy = (!self.trusted_proxy.is_empty()).then(|| ProxyConfig {
             trusted: self.trusted_proxy.clone(),
             address_header: self.proxy_address_header.clone(),

@@ -43,7 +43,7 @@ impl Parts {
 
 /// Takes the address, or says who should let go of it.
 pub(crate) async fn listen(at: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(at)
-        .await
-        .with_context(|| format!("listening on {at} (choose another address with {flag}, or stop what uses it)"))
+    TcpListener::bind(at).await.with_context(|| {
+        format!("listening on {at} (choose another address with {flag}, or stop what uses it)")
+    })
 }

@@ -57,7 +57,9 @@ pub(crate) struct RoleArgs {
 
 /// Receive webhooks: verify, keep, answer. Needs the log and the root key, nothing else.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tidings ingest --kafka b1:9092,b2:9092 --root-key /etc/tidings/root-key --listen 0.0.0.0:8080 --monitor-listen 10.0.0.5:9090")]
+#[command(
+    after_help = "Example:\n  tidings ingest --kafka b1:9092,b2:9092 --root-key /etc/tidings/root-key --listen 0.0.0.0:8080 --monitor-listen 10.0.0.5:9090"
+)]
 pub(crate) struct IngestArgs {
     /// Where webhooks arrive
     #[arg(long, env = "TIDINGS_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
@@ -70,7 +72,9 @@ pub(crate) struct IngestArgs {
 
 /// Split deliveries, find tenant and person, append events.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tidings router --kafka b1:9092 --root-key /etc/tidings/root-key --keyring 'host=db1 user=tidings dbname=tidings_keyring'")]
+#[command(
+    after_help = "Example:\n  tidings router --kafka b1:9092 --root-key /etc/tidings/root-key --keyring 'host=db1 user=tidings dbname=tidings_keyring'"
+)]
 pub(crate) struct RouterArgs {
     /// The keyring's database
     #[arg(long, env = "TIDINGS_KEYRING", value_name = "URL", value_parser = secret)]
@@ -84,7 +88,9 @@ pub(crate) struct RouterArgs {
 
 /// Fold events into the views.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tidings projector --kafka b1:9092 --root-key /etc/tidings/root-key --postgres 'host=db1 user=tidings dbname=tidings_views' --audit-key /etc/tidings/audit-key")]
+#[command(
+    after_help = "Example:\n  tidings projector --kafka b1:9092 --root-key /etc/tidings/root-key --postgres 'host=db1 user=tidings dbname=tidings_views' --audit-key /etc/tidings/audit-key"
+)]
 pub(crate) struct ProjectorArgs {
     /// File that holds the key audit heads are signed with, the same for every projector; made when missing
     #[arg(long, env = "TIDINGS_AUDIT_KEY", value_name = "FILE")]
@@ -101,7 +107,9 @@ pub(crate) struct ProjectorArgs {
 
 /// Serve the admin API.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tidings console --kafka b1:9092 --root-key /etc/tidings/root-key --postgres 'host=db1 user=tidings dbname=tidings_views' \\\n      --listen 10.0.0.5:8081 --token-file /etc/tidings/admin-token")]
+#[command(
+    after_help = "Example:\n  tidings console --kafka b1:9092 --root-key /etc/tidings/root-key --postgres 'host=db1 user=tidings dbname=tidings_views' \\\n      --listen 10.0.0.5:8081 --token-file /etc/tidings/admin-token"
+)]
 pub(crate) struct ConsoleArgs {
     /// Where the admin API is; for a private network only
     #[arg(long, env = "TIDINGS_ADMIN_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8081")]
@@ -121,7 +129,9 @@ pub(crate) struct ConsoleArgs {
 
 /// Make or update the tables of the views and of the keyring, where the roles may not (--no-migrate).
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  tidings migrate --postgres 'host=db1 user=owner dbname=tidings_views' --keyring 'host=db1 user=owner dbname=tidings_keyring'")]
+#[command(
+    after_help = "Example:\n  tidings migrate --postgres 'host=db1 user=owner dbname=tidings_views' --keyring 'host=db1 user=owner dbname=tidings_keyring'"
+)]
 #[group(required = true, multiple = true)]
 pub(crate) struct MigrateArgs {
     /// The views' database
@@ -138,7 +148,14 @@ pub(crate) async fn ingest(args: IngestArgs) -> Result<ExitCode, Failure> {
     info!("webhooks arrive at {}", listener.local_addr()?);
     let Parts { log, plane, root, topics, registry, readiness, clock } = &role.parts;
     let edge = ingest::Edge::new(
-        args.edge.config(), log.clone(), plane.clone(), root.clone(), topics, registry, readiness, clock.clone(),
+        args.edge.config(),
+        log.clone(),
+        plane.clone(),
+        root.clone(),
+        topics,
+        registry,
+        readiness,
+        clock.clone(),
     )?;
     role.run(|stop| edge.serve(listener, stop)).await
 }
@@ -149,11 +166,19 @@ pub(crate) async fn router(args: RouterArgs) -> Result<ExitCode, Failure> {
     if !args.no_migrate {
         store::migrate_keyring(&args.keyring).await.context("migrating the keyring (--keyring)")?;
     }
-    let db = KeyringDb::connect(&args.keyring, KEYRING_CONNECTIONS).await.context("the keyring (--keyring)")?;
+    let db =
+        KeyringDb::connect(&args.keyring, KEYRING_CONNECTIONS).await.context("the keyring (--keyring)")?;
     let config = router::Config { member: role.member.clone(), ..router::Config::default() };
     let keyring = Keyring::new(db, root.clone());
     let router = router::Router::new(
-        config, log.clone(), plane.clone(), keyring, topics, registry, readiness, clock.clone(),
+        config,
+        log.clone(),
+        plane.clone(),
+        keyring,
+        topics,
+        registry,
+        readiness,
+        clock.clone(),
     )?;
     role.run(|stop| router.run(stop)).await
 }
@@ -173,9 +198,19 @@ pub(crate) async fn projector(args: ProjectorArgs) -> Result<ExitCode, Failure> 
         ..projector::Config::default()
     };
     let projector = projector::Projector::new(
-        config, log.clone(), plane.clone(), views, topics, registry, readiness, clock.clone(),
+        config,
+        log.clone(),
+        plane.clone(),
+        views,
+        topics,
+        registry,
+        readiness,
+        clock.clone(),
     )?;
-    info!("audit heads are signed with the key {} (--audit-public-key of the console)", hex::encode(projector.audit_public_key()));
+    info!(
+        "audit heads are signed with the key {} (--audit-public-key of the console)",
+        hex::encode(projector.audit_public_key())
+    );
     role.run(|stop| projector.run(stop)).await
 }
 
@@ -192,7 +227,15 @@ pub(crate) async fn console(args: ConsoleArgs) -> Result<ExitCode, Failure> {
         .await
         .context("the views (--postgres)")?;
     let console = console::Console::new(
-        config, log.clone(), plane.clone(), views, root.clone(), topics, registry, readiness, clock.clone(),
+        config,
+        log.clone(),
+        plane.clone(),
+        views,
+        root.clone(),
+        topics,
+        registry,
+        readiness,
+        clock.clone(),
     )?;
     role.run(|stop| console.serve(listener, stop)).await
 }
@@ -246,7 +289,11 @@ impl Role {
         };
         let log = EventLog::kafka(kafka).await.map_err(|cause| {
             let exit = if cause.disposition() == Disposition::Retry { Exit::Unreachable } else { Exit::No };
-            Failure::new(exit, cause.to_string(), "see whether the brokers that --kafka names are up and let us in")
+            Failure::new(
+                exit,
+                cause.to_string(),
+                "see whether the brokers that --kafka names are up and let us in",
+            )
         })?;
         let parts = Parts::open(log, Topics::new(args.topic_prefix), root).await?;
         Ok(Self { name, member: args.member.unwrap_or_else(host), parts, life, monitor })
@@ -270,7 +317,10 @@ impl Role {
         self.life.spawn("control", async move { Ok(plane.follow(follow).await?) });
         if let Some(listener) = self.monitor {
             info!("/metrics, /healthz and /readyz are at http://{}", listener.local_addr()?);
-            self.life.spawn("monitor", serve_monitor(listener, self.parts.registry, self.parts.readiness, finished));
+            self.life.spawn(
+                "monitor",
+                serve_monitor(listener, self.parts.registry, self.parts.readiness, finished),
+            );
         }
         let code = self.life.run().await;
         self.parts.log.close(CLOSE).await;

@@ -22,6 +22,11 @@ pub struct Config {
 impl Config {
     /// The default settings behind this token.
     pub fn new(token: SecretString) -> Self {
-        Self { token, partitions: Partitions::default(), settle: Duration::from_secs(5), audit_public_key: None }
+        Self {
+            token,
+            partitions: Partitions::default(),
+            settle: Duration::from_secs(5),
+            audit_public_key: None,
+        }
     }
 }

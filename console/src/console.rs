@@ -19,11 +19,11 @@ use utoipa::OpenApi;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::{Config, api};
 use crate::metrics::{self, Metrics};
 use crate::problem::Problem;
 use crate::state::{Parts, Shared};
 use crate::token::{self, TokenCheck};
+use crate::{Config, api};
 
 const RETRY: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -39,10 +39,20 @@ impl Console {
     ///
     /// # Errors
     /// When the token is empty, or the registry holds a console already.
-    #[expect(clippy::too_many_arguments, reason = "the parts a service is made of, each used once, by its name")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts a service is made of, each used once, by its name"
+    )]
     pub fn new(
-        config: Config, log: EventLog, plane: ControlPlane, views: ViewsDb, root: Arc<RootKey>, topics: &Topics,
-        registry: &Registry, readiness: &Readiness, clock: Clock,
+        config: Config,
+        log: EventLog,
+        plane: ControlPlane,
+        views: ViewsDb,
+        root: Arc<RootKey>,
+        topics: &Topics,
+        registry: &Registry,
+        readiness: &Readiness,
+        clock: Clock,
     ) -> anyhow::Result<Self> {
         let token = TokenCheck::new(&config.token)?;
         let parts = Parts {
@@ -58,7 +68,11 @@ impl Console {
             clock,
             stop: CancellationToken::new(),
         };
-        Ok(Self { shared: Shared(Arc::new(parts)), registry: registry.clone(), gate: readiness.gate("console-views") })
+        Ok(Self {
+            shared: Shared(Arc::new(parts)),
+            registry: registry.clone(),
+            gate: readiness.gate("console-views"),
+        })
     }
 
     /// Serves until stopped; then ends the streams, answers the requests in progress and returns.
@@ -150,7 +164,8 @@ struct Document;
 
 fn described() -> (Router<Shared>, utoipa::openapi::OpenApi) {
     let mut document = Document::openapi();
-    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin token")).build();
+    let scheme =
+        HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin token")).build();
     document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
     OpenApiRouter::with_openapi(document).merge(api::routes()).split_for_parts()
 }

@@ -16,9 +16,12 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Named<T
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let answer: Result<Path<T>, PathRejection> = Path::from_request_parts(parts, state).await;
-        answer
-            .map(|Path(value)| Self(value))
-            .map_err(|why| Problem::bad_request(why.body_text(), "correct the name in the path; /openapi.json has the form of each"))
+        answer.map(|Path(value)| Self(value)).map_err(|why| {
+            Problem::bad_request(
+                why.body_text(),
+                "correct the name in the path; /openapi.json has the form of each",
+            )
+        })
     }
 }
 
@@ -30,9 +33,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let answer: Result<Query<T>, QueryRejection> = Query::from_request_parts(parts, state).await;
-        answer
-            .map(|Query(value)| Self(value))
-            .map_err(|why| Problem::bad_request(why.body_text(), "correct the query; /openapi.json lists what may be asked"))
+        answer.map(|Query(value)| Self(value)).map_err(|why| {
+            Problem::bad_request(why.body_text(), "correct the query; /openapi.json lists what may be asked")
+        })
     }
 }
 
@@ -52,8 +55,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Given<T> {
                 JsonRejection::MissingJsonContentType(_) => "the body is not marked as JSON",
                 _ => "the body cannot be read",
             };
-            Problem::bad_request(error, "send `content-type: application/json` and the form that /openapi.json shows")
-                .with_status(why.status())
+            Problem::bad_request(
+                error,
+                "send `content-type: application/json` and the form that /openapi.json shows",
+            )
+            .with_status(why.status())
         })
     }
 }

@@ -114,7 +114,9 @@ impl Source {
                 Ok(records) if records.is_empty() => {
                     waits += 1;
                     if waits > MAX_EMPTY_WAITS {
-                        return Err(ReadError::Unavailable { cause: "it gives nothing although it holds more".into() });
+                        return Err(ReadError::Unavailable {
+                            cause: "it gives nothing although it holds more".into(),
+                        });
                     }
                     self.reader = Some(reader);
                 }
@@ -124,7 +126,9 @@ impl Source {
                     self.reader = Some(reader);
                 }
                 // Retention was faster: go on with what is still kept.
-                Err(ReadError::Gone { .. }) => self.next = earliest(&self.log, &self.at).await?.max(self.next + 1),
+                Err(ReadError::Gone { .. }) => {
+                    self.next = earliest(&self.log, &self.at).await?.max(self.next + 1)
+                }
                 Err(cause) => return Err(cause),
             }
         }

@@ -21,6 +21,8 @@ const ROUTER: &str = "router";
 /// The router's groups that let flow what was parked: on a connect, and on a pointer that came too late for it.
 const ROUTER_CONTROL: &str = "router-control";
 const ROUTER_PARKED: &str = "router-parked";
+/// The view that says what is missing.
+const COVERAGE: &str = "coverage";
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const EXAMPLES: usize = 20;
 
@@ -55,7 +57,7 @@ pub(crate) async fn equation(shared: &Shared) -> Result<LossEquation, Problem> {
 
     let unrouted: u64 = progress.iter().map(|raw| raw.end.saturating_sub(raw.committed)).sum();
     let missing = coverage.missing_count;
-    let holes = if unread == 0 { missing } else { 0 };
+    let holes = if unread.outputs == 0 { missing } else { 0 };
     let unprojected = coverage.routed.saturating_sub(coverage.projected);
     Ok(LossEquation {
         ok: holes == 0,
@@ -65,7 +67,7 @@ pub(crate) async fn equation(shared: &Shared) -> Result<LossEquation, Problem> {
         unroutable: coverage.unroutable,
         quarantined: coverage.quarantined,
         projected: coverage.projected,
-        pending: rerouting + unrouted + unread + unprojected + (missing - holes),
+        pending: rerouting + unrouted + unread.outputs + unread.others + unprojected + (missing - holes),
         holes,
         hole_examples: if holes == 0 {
             Vec::new()
@@ -78,7 +80,9 @@ pub(crate) async fn equation(shared: &Shared) -> Result<LossEquation, Problem> {
 /// Records of `control` and `quarantine` that the router has yet to look at for what they let flow again.
 async fn rerouting(shared: &Shared) -> Result<u64, Problem> {
     let mut behind = 0;
-    for (group, topic) in [(ROUTER_CONTROL, shared.topics.control()), (ROUTER_PARKED, shared.topics.quarantine())] {
+    for (group, topic) in
+        [(ROUTER_CONTROL, shared.topics.control()), (ROUTER_PARKED, shared.topics.quarantine())]
+    {
         for partition in partitions(shared, &Topic::new(topic)?).await? {
             let committed = shared.log.committed(group, &partition).await?;
             behind += position(group, &partition, committed, shared.log.bounds(&partition).await?).lag;
@@ -112,18 +116,30 @@ async fn ends(shared: &Shared) -> Result<Vec<(&'static str, TopicPartition, Boun
     Ok(ends)
 }
 
-/// Waits for the projections to reach these ends, and says how many records they have yet to read.
-async fn settle(shared: &Shared, ends: &[(&'static str, TopicPartition, Bounds)]) -> Result<u64, Problem> {
+/// Records that projections have yet to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Unread {
+    /// By the coverage view: while there are any, nothing can be called missing.
+    outputs: u64,
+    /// By the other views.
+    others: u64,
+}
+
+/// Waits for the projections to reach these ends, and says what they have yet to read.
+async fn settle(shared: &Shared, ends: &[(&'static str, TopicPartition, Bounds)]) -> Result<Unread, Problem> {
     let until = Instant::now() + shared.config.settle;
     loop {
         let offsets = projected(shared).await?;
-        let unread = ends
-            .iter()
-            .map(|(projection, at, bounds)| {
-                position(projection, at, offsets.get(&(*projection, at.clone())).copied(), *bounds).lag
-            })
-            .sum();
-        if unread == 0 || Instant::now() >= until {
+        let mut unread = Unread::default();
+        for (projection, at, bounds) in ends {
+            let lag = position(projection, at, offsets.get(&(*projection, at.clone())).copied(), *bounds).lag;
+            if *projection == COVERAGE {
+                unread.outputs += lag;
+            } else {
+                unread.others += lag;
+            }
+        }
+        if unread == Unread::default() || Instant::now() >= until {
             return Ok(unread);
         }
         tokio::time::sleep(LOOK_AGAIN).await;
@@ -135,7 +151,7 @@ fn projections(shared: &Shared) -> Result<[(&'static str, Topic); 4], Problem> {
     let events = Topic::new(shared.topics.events())?;
     let quarantine = Topic::new(shared.topics.quarantine())?;
     let control = Topic::new(shared.topics.control())?;
-    Ok([("conversation", events.clone()), ("coverage", events), ("coverage", quarantine), ("audit", control)])
+    Ok([("conversation", events.clone()), (COVERAGE, events), (COVERAGE, quarantine), ("audit", control)])
 }
 
 async fn projected(shared: &Shared) -> Result<HashMap<(&'static str, TopicPartition), u64>, Problem> {
@@ -145,7 +161,8 @@ async fn projected(shared: &Shared) -> Result<HashMap<(&'static str, TopicPartit
 }
 
 fn placed(
-    known: &[(&'static str, Topic)], offset: ProjectionOffset,
+    known: &[(&'static str, Topic)],
+    offset: ProjectionOffset,
 ) -> Option<((&'static str, TopicPartition), u64)> {
     let (projection, topic) = known
         .iter()

@@ -94,9 +94,11 @@ impl From<ControlError> for Problem {
                 "look again in a moment; there is no need to repeat it",
                 cause,
             ),
-            ControlError::Log(_) | ControlError::Read(_) => {
-                Self::unavailable("the control topic does not answer", "see whether the log is up, then try again", cause)
-            }
+            ControlError::Log(_) | ControlError::Read(_) => Self::unavailable(
+                "the control topic does not answer",
+                "see whether the log is up, then try again",
+                cause,
+            ),
             ControlError::Secrets { .. } => Self::internal(
                 "an app's secrets do not open with this console's root key",
                 "start the console with the root key the app was added with (--root-key)",
@@ -115,12 +117,19 @@ impl From<SealError> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         if let Some(cause) = &self.cause {
-            error!(error = format!("{cause:#}"), status = self.status.as_u16(), "a request failed: {}", self.error);
+            error!(
+                error = format!("{cause:#}"),
+                status = self.status.as_u16(),
+                "a request failed: {}",
+                self.error
+            );
         }
         let body = Json(wire::Problem { error: self.error, help: self.help });
         let mut response = (self.status, body).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -4,7 +4,9 @@ use schemas::Attachment;
 use store::{AuditRow, ConversationCursor, ConversationRow, MessageRow, QuarantineRow, ReactionRow};
 
 use crate::problem::Problem;
-use crate::wire::{self, AttachmentView, AuditEntry, Contact, Conversation, Message, Quarantined, ReactionView};
+use crate::wire::{
+    self, AttachmentView, AuditEntry, Contact, Conversation, Message, Quarantined, ReactionView,
+};
 
 pub(crate) fn conversation(row: ConversationRow) -> Conversation {
     Conversation {

@@ -10,3 +10,5 @@ mod contract;
 mod feed;
 #[path = "main/rig.rs"]
 mod rig;
+#[path = "main/views.rs"]
+mod views;

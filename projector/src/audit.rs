@@ -56,7 +56,12 @@ mod tests {
         let record = Record { value: Some(Bytes::from_static(value.as_bytes())), ..Record::default() };
         let got = entry(&Stored { offset: 4, timestamp_ms: 9, record });
         assert_eq!(got.control_offset, 4);
-        let got = (got.tenant.as_ref().map(TenantId::as_str), got.actor.as_str(), got.action.as_str(), got.target.as_str());
+        let got = (
+            got.tenant.as_ref().map(TenantId::as_str),
+            got.actor.as_str(),
+            got.action.as_str(),
+            got.target.as_str(),
+        );
         assert_eq!(got, expected);
     }
 
@@ -67,7 +72,10 @@ mod tests {
             (Some("acme"), "admin", "asset_connected", "asset whatsapp:1"),
         );
         // Of a newer version.
-        check(r#"{"at_ms":1,"actor":"admin","action":"x","tenant":"acme"}"#, (Some("acme"), "admin", "x", ""));
+        check(
+            r#"{"at_ms":1,"actor":"admin","action":"x","tenant":"acme"}"#,
+            (Some("acme"), "admin", "x", ""),
+        );
         check("{", (None, "unknown", "unreadable", ""));
     }
 }

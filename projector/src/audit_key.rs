@@ -19,13 +19,22 @@ pub(crate) fn load_or_create(path: &Path) -> anyhow::Result<Ed25519KeyPair> {
     }
     let mut file = std::fs::File::open(path).with_context(what)?;
     let mode = file.metadata().with_context(what)?.permissions().mode() & 0o777;
-    ensure!(mode & 0o077 == 0, "{} can be read by others (mode {mode:o}); run: chmod 600 {}", what(), path.display());
+    ensure!(
+        mode & 0o077 == 0,
+        "{} can be read by others (mode {mode:o}); run: chmod 600 {}",
+        what(),
+        path.display()
+    );
     let mut text = String::new();
     file.read_to_string(&mut text).with_context(what)?;
     let mut seed = [0; 32];
     let digits = text.trim_end().strip_prefix(PREFIX).unwrap_or_default();
     let read = hex::decode_to_slice(digits, &mut seed);
-    ensure!(read.is_ok(), "{} does not hold one line `{PREFIX}` and 64 hexadecimal digits; restore it from your backup", what());
+    ensure!(
+        read.is_ok(),
+        "{} does not hold one line `{PREFIX}` and 64 hexadecimal digits; restore it from your backup",
+        what()
+    );
     Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| anyhow::anyhow!("{} holds no usable seed", what()))
 }
 

@@ -9,7 +9,11 @@ pub(crate) fn event(change: &mut CoverageChange, position: RawPosition) {
 }
 
 /// What a pointer says. Adds to `quarantine` what an operator should see there.
-pub(crate) fn pointer(change: &mut CoverageChange, quarantine: &mut Vec<QuarantineChange>, pointer: &Pointer) {
+pub(crate) fn pointer(
+    change: &mut CoverageChange,
+    quarantine: &mut Vec<QuarantineChange>,
+    pointer: &Pointer,
+) {
     let items = || {
         let all = if pointer.items.is_empty() { 0..pointer.count } else { 0..0 };
         pointer.items.iter().copied().chain(all).filter(|index| *index < pointer.count)

@@ -7,14 +7,15 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use schemas::{
-    ConversationId, DeliveryStatus, Direction, Edited, Event, Kind, MessageContent, MessageKey, Postback, Watermark,
-};
 use schemas::{Content, TenantId};
+use schemas::{
+    ConversationId, DeliveryStatus, Direction, Edited, Event, Kind, MessageContent, MessageKey, Postback,
+    Watermark,
+};
 use serde::Serialize;
 use store::{
-    ContactChange, ConversationChange, ConversationChanges, DeletionChange, EditChange, MessageChange, ReactionChange,
-    StatusChange, WatermarkChange,
+    ContactChange, ConversationChange, ConversationChanges, DeletionChange, EditChange, MessageChange,
+    ReactionChange, StatusChange, WatermarkChange,
 };
 
 const SENT: i16 = 1;
@@ -98,7 +99,11 @@ fn conversation(changes: &mut ConversationChanges, event: &Event) {
 fn message(changes: &mut ConversationChanges, event: &Event, content: &MessageContent) {
     conversation(changes, event);
     let Some(conversation) = event.conversation else { return };
-    let direction = event.direction.unwrap_or(if event.kind == Kind::MessageSent { Direction::Out } else { Direction::In });
+    let direction = event.direction.unwrap_or(if event.kind == Kind::MessageSent {
+        Direction::Out
+    } else {
+        Direction::In
+    });
     let new = MessageChange {
         imported: event.imported,
         at_ms: event.occurred_ms,
@@ -162,7 +167,12 @@ fn reaction(changes: &mut ConversationChanges, event: &Event) {
     merge(&mut changes.reactions, (event.tenant.clone(), message, actor), new, latest);
 }
 
-fn reached(changes: &mut ConversationChanges, tenant: &TenantId, message: MessageKey, status: DeliveryStatus) {
+fn reached(
+    changes: &mut ConversationChanges,
+    tenant: &TenantId,
+    message: MessageKey,
+    status: DeliveryStatus,
+) {
     let new = match status {
         DeliveryStatus::Sent => StatusChange { rank: SENT, failed: false },
         DeliveryStatus::Delivered => StatusChange { rank: DELIVERED, failed: false },

@@ -11,7 +11,7 @@ use control::ControlPlane;
 use eventlog::{EventLog, Topic, TopicPartition};
 use schemas::{Action, RawRef};
 use service::Clock;
-use store::{CoverageView, RawProgress, ViewsDb};
+use store::{RawProgress, ViewsDb};
 use tracing::{error, warn};
 
 use crate::metrics::Metrics;
@@ -81,9 +81,7 @@ impl Holes {
 impl Monitor {
     /// Moves what is accounted for out of the way.
     pub(crate) async fn tidy(&self) -> anyhow::Result<()> {
-        for view in [CoverageView::Outputs, CoverageView::Conversation] {
-            self.db.fold_coverage(view).await?;
-        }
+        self.db.fold_coverage().await?;
         Ok(())
     }
 
@@ -119,8 +117,14 @@ impl Monitor {
         }
         if !due.is_empty() {
             let (count, oldest_ms) = (due.len(), self.holes.oldest_ms(now_ms));
-            warn!(deliveries = count, oldest_ms, "parts of {count} deliveries are nowhere; sending them through the router again");
-            self.plane.act(now_ms, "platform", Action::HolesRerouted { raw: due }).await.context("re-routing holes")?;
+            warn!(
+                deliveries = count,
+                oldest_ms, "parts of {count} deliveries are nowhere; sending them through the router again"
+            );
+            self.plane
+                .act(now_ms, "platform", Action::HolesRerouted { raw: due })
+                .await
+                .context("re-routing holes")?;
             self.metrics.rerouted.inc_by(count as u64);
         }
         Ok(())

@@ -6,7 +6,8 @@ use eventlog::{Stored, Topic};
 use ring::signature::Ed25519KeyPair;
 use schemas::{Event, Pointer, RawPosition};
 use store::{
-    ConversationChanges, CoverageChange, Moved, NewAuditRow, OffsetMove, QuarantineChange, StoreError, ViewsDb,
+    ConversationChanges, CoverageChange, Moved, NewAuditRow, OffsetMove, QuarantineChange, StoreError,
+    ViewsDb,
 };
 use tracing::error;
 
@@ -106,12 +107,19 @@ impl Projection {
 
     /// Applies what a batch changes and moves the offset, in one transaction.
     pub(crate) async fn apply(
-        &self, db: &ViewsDb, step: &OffsetMove<'_>, changes: &Changes,
+        &self,
+        db: &ViewsDb,
+        step: &OffsetMove<'_>,
+        changes: &Changes,
     ) -> Result<Moved, StoreError> {
         match (self, changes) {
             (_, Changes::Conversation { changes, .. }) => db.apply_conversation(step, changes).await,
-            (_, Changes::Coverage { change, quarantine }) => db.apply_coverage(step, change, quarantine).await,
-            (Self::Audit { signer, .. }, Changes::Audit(entries)) => db.apply_audit(step, entries, signer).await,
+            (_, Changes::Coverage { change, quarantine }) => {
+                db.apply_coverage(step, change, quarantine).await
+            }
+            (Self::Audit { signer, .. }, Changes::Audit(entries)) => {
+                db.apply_audit(step, entries, signer).await
+            }
             (Self::Conversation { .. } | Self::Coverage { .. }, Changes::Audit(_)) => {
                 unreachable!("only the audit projection folds audit entries")
             }

@@ -47,8 +47,14 @@ impl Projector {
     /// A topic's name is none, the audit key cannot be had, or another projector's instruments are in the registry.
     #[expect(clippy::too_many_arguments, reason = "what every service is given; nothing is global")]
     pub fn new(
-        config: Config, log: EventLog, plane: ControlPlane, db: ViewsDb, topics: &Topics, registry: &Registry,
-        readiness: &Readiness, clock: Clock,
+        config: Config,
+        log: EventLog,
+        plane: ControlPlane,
+        db: ViewsDb,
+        topics: &Topics,
+        registry: &Registry,
+        readiness: &Readiness,
+        clock: Clock,
     ) -> anyhow::Result<Self> {
         let (events, quarantine) = (Topic::new(topics.events())?, Topic::new(topics.quarantine())?);
         let control = Topic::new(topics.control())?;
@@ -146,7 +152,10 @@ async fn schema(db: &ViewsDb) -> anyhow::Result<()> {
 }
 
 async fn watch(
-    mut monitor: Monitor, every: Duration, watches: Arc<AtomicBool>, stop: CancellationToken,
+    mut monitor: Monitor,
+    every: Duration,
+    watches: Arc<AtomicBool>,
+    stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mut tidy = tokio::time::interval(TIDY_EVERY);
     let mut look = tokio::time::interval(every.max(Duration::from_millis(10)));
@@ -165,7 +174,9 @@ async fn watch(
         let done = async { if looks { monitor.look().await } else { monitor.tidy().await } };
         // What is away now is looked at again at the next turn; the projections say what is wrong with it.
         match stop.run_until_cancelled(done).await {
-            Some(Err(cause)) => warn!(error = format!("{cause:#}"), "the loss equation could not be looked at"),
+            Some(Err(cause)) => {
+                warn!(error = format!("{cause:#}"), "the loss equation could not be looked at")
+            }
             Some(Ok(())) => {}
             None => return Ok(()),
         }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use eventlog::{
-    Assignment, Batch, Consumer, ConsumeError, Delivery, EventLog, Revocation, Start, Subscription, TopicPartition,
+    Assignment, Batch, ConsumeError, Consumer, Delivery, EventLog, Revocation, Start, Subscription,
+    TopicPartition,
 };
 use store::StoreError;
 use tokio::sync::mpsc;
@@ -179,7 +180,9 @@ impl Runner {
                         self.hold(at, round, offset);
                     }
                     Err(ConsumeError::NotOurs { .. }) => {}
-                    Err(cause) => return Err(cause).with_context(|| format!("going back to {offset} in {at}")),
+                    Err(cause) => {
+                        return Err(cause).with_context(|| format!("going back to {offset} in {at}"));
+                    }
                 }
             }
             End::Seek(_) => {}
@@ -220,7 +223,10 @@ impl Runner {
         match finished.await {
             Ok(done) => done,
             Err(_) => {
-                warn!(projection = self.name(), "a transaction outlived the hand-over; its offset decides whether it counts");
+                warn!(
+                    projection = self.name(),
+                    "a transaction outlived the hand-over; its offset decides whether it counts"
+                );
                 Ok(())
             }
         }
@@ -265,12 +271,18 @@ async fn locate(log: &EventLog, around: &Surroundings, at: &TopicPartition) -> a
 }
 
 /// Joins the projection's group.
-pub(crate) async fn join(log: &EventLog, projection: &crate::projection::Projection, member: &str) -> anyhow::Result<Consumer> {
+pub(crate) async fn join(
+    log: &EventLog,
+    projection: &crate::projection::Projection,
+    member: &str,
+) -> anyhow::Result<Consumer> {
     let subscription = Subscription {
         group: format!("projector-{}", projection.name()),
         member: member.to_owned(),
         topics: projection.topics(),
         max_batch: FETCH,
     };
-    log.subscribe(subscription).await.with_context(|| format!("joining the group of the {} view", projection.name()))
+    log.subscribe(subscription)
+        .await
+        .with_context(|| format!("joining the group of the {} view", projection.name()))
 }

@@ -32,7 +32,7 @@ pub(crate) fn item(scene: &mut Scene<'_>) -> Update {
 /// A text of the person's.
 pub(crate) fn plain(scene: &mut Scene<'_>) -> Update {
     let number = scene.ledger.reserve();
-    let words = text::message(scene.random, &scene.ledger.marker(number));
+    let words = text::message(scene.random, scene.person().tongue, &scene.ledger.marker(number));
     let mut body = object([("text", (&words).into())]);
     if scene.random.random_ratio(1, 15)
         && let Some(answered) = scene.thread.pick(scene.random, |_| true)
@@ -71,7 +71,7 @@ pub(crate) fn attachment(scene: &mut Scene<'_>) -> Update {
 
 fn echo(scene: &mut Scene<'_>) -> Update {
     let number = scene.ledger.reserve();
-    let words = text::message(scene.random, &scene.ledger.marker(number));
+    let words = text::message(scene.random, scene.person().tongue, &scene.ledger.marker(number));
     let mut body = object([("is_echo", true.into())]);
     if scene.random.random_bool(0.6) {
         body = body.with("app_id", 263_902_037_430_900);
@@ -106,7 +106,7 @@ fn edit(scene: &mut Scene<'_>) -> Update {
     }) else {
         return plain(scene);
     };
-    let words = text::message(scene.random, &marker);
+    let words = text::message(scene.random, scene.person().tongue, &marker);
     let body =
         object([("mid", (&mid).into()), ("text", (&words).into()), ("num_edit", i64::from(revision).into())]);
     happen(scene, "message_edit", body, &mid, Effect::Edit { of, text: text::as_shown(&words), revision })
@@ -145,7 +145,7 @@ fn newest_outbound(scene: &Scene<'_>) -> Option<(String, i64)> {
 
 fn postback(scene: &mut Scene<'_>) -> Update {
     let number = scene.ledger.reserve();
-    let title = text::title(scene.random, &scene.ledger.marker(number));
+    let title = text::title(scene.random, scene.person().tongue, &scene.ledger.marker(number));
     let mid = mid(scene);
     let body = object([("mid", (&mid).into()), ("title", title.into()), ("payload", "OPENING_HOURS".into())]);
     finish(scene, number, "postback", body, &mid, false, Effect::Postback { says: Says::Something })

@@ -32,7 +32,7 @@ pub(crate) fn message(scene: &mut Scene<'_>) -> Update {
 /// A text, at times with the ad that led here, or as an answer to something.
 pub(crate) fn plain(scene: &mut Scene<'_>) -> Update {
     let number = scene.ledger.reserve();
-    let words = text::message(scene.random, &scene.ledger.marker(number));
+    let words = text::message(scene.random, scene.person().tongue, &scene.ledger.marker(number));
     let mut item = object([("text", object([("body", (&words).into())])), ("type", "text".into())]);
     if scene.random.random_ratio(1, 20)
         && let Some(answered) = scene.thread.pick(scene.random, |message| !message.meta_id.is_empty())
@@ -83,7 +83,7 @@ pub(crate) fn media(scene: &mut Scene<'_>) -> Update {
                 body = body.with("filename", format!("lasku {}.pdf", scene.random.random_range(1..999)));
             }
             if scene.random.random_bool(0.6) {
-                let words = text::message(scene.random, &scene.ledger.marker(number));
+                let words = text::message(scene.random, scene.person().tongue, &scene.ledger.marker(number));
                 body = object([("caption", (&words).into())]).merge(body);
                 says = Says::Exactly(text::as_shown(&words));
             }
@@ -96,7 +96,7 @@ pub(crate) fn media(scene: &mut Scene<'_>) -> Update {
 /// A text that staff typed into the WhatsApp Business app (`meta-platform.md` §3c.2); statuses follow.
 fn echo(scene: &mut Scene<'_>) -> Update {
     let number = scene.ledger.reserve();
-    let words = text::message(scene.random, &scene.ledger.marker(number));
+    let words = text::message(scene.random, scene.person().tongue, &scene.ledger.marker(number));
     let at_ms = scene.thread.tick(scene.random, true);
     let meta_id = ids::wamid(scene.random, &scene.digits(), true);
     scene.thread.outbox.push_back(Outgoing { number: Some(number), meta_id: meta_id.clone(), stage: 0 });
@@ -219,7 +219,7 @@ fn edit(scene: &mut Scene<'_>) -> Update {
         (message.number, message.meta_id.clone(), message.marker.clone(), message.edits)
     });
     let Some((of, about, marker, revision)) = picked else { return plain(scene) };
-    let words = text::message(scene.random, &marker);
+    let words = text::message(scene.random, scene.person().tongue, &marker);
     let changed = object([("type", "text".into()), ("text", object([("body", (&words).into())]))]);
     let body = object([("original_message_id", about.into()), ("message", changed)]);
     act(scene, "edit", body, Effect::Edit { of, text: text::as_shown(&words), revision })
@@ -233,7 +233,7 @@ fn revoke(scene: &mut Scene<'_>) -> Update {
 
 fn interactive(scene: &mut Scene<'_>) -> Update {
     let number = scene.ledger.reserve();
-    let title = text::title(scene.random, &scene.ledger.marker(number));
+    let title = text::title(scene.random, scene.person().tongue, &scene.ledger.marker(number));
     let list = scene.random.random_bool(0.4);
     let (kind, reply) = if list {
         let reply = object([
@@ -257,7 +257,7 @@ fn interactive(scene: &mut Scene<'_>) -> Update {
 
 fn button(scene: &mut Scene<'_>) -> Update {
     let number = scene.ledger.reserve();
-    let title = text::title(scene.random, &scene.ledger.marker(number));
+    let title = text::title(scene.random, scene.person().tongue, &scene.ledger.marker(number));
     let body = object([("payload", "CONFIRM".into()), ("text", title.into())]);
     say(scene, number, object([("button", body), ("type", "button".into())]), Says::Something, false)
 }

@@ -3,7 +3,7 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::{Channel, ids, people};
+use crate::{Channel, ids, people, text};
 
 /// How big a world is.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +51,8 @@ pub struct Account {
 pub(crate) struct Person {
     pub(crate) account: usize,
     pub(crate) name: String,
+    /// Which language they write.
+    pub(crate) tongue: usize,
     pub(crate) username: Option<String>,
     /// PSID, IGSID, or the phone number; `None` for a WhatsApp person who hides it.
     pub(crate) id: Option<String>,
@@ -148,7 +150,8 @@ fn account(random: &mut StdRng, organisation: usize, channel: Channel) -> Accoun
 
 fn person(random: &mut StdRng, at: usize, account: &Account) -> Person {
     let name = people::name(random);
-    let mut person = Person { account: at, name, username: None, id: None, bsuid: None };
+    let mut person =
+        Person { account: at, name, tongue: text::tongue(random), username: None, id: None, bsuid: None };
     match account.channel {
         Channel::Messenger => person.id = Some(ids::numeric(random, 16)),
         Channel::Instagram => person.id = Some(ids::numeric(random, 17)),

@@ -66,7 +66,10 @@ pub(crate) async fn run(args: AssetArgs) -> Result<(), Failure> {
             if as_json {
                 return print::json(&asset);
             }
-            print::line(&format!("{} is connected to tenant {}; what was parked for it is routed now", asset.asset, asset.tenant))
+            print::line(&format!(
+                "{} is connected to tenant {}; what was parked for it is routed now",
+                asset.asset, asset.tenant
+            ))
         }
         AssetCommand::Disconnect(named) => {
             let removed: Removed = client.act(Method::DELETE, &named.path()).await?;

@@ -47,14 +47,24 @@ pub(crate) async fn run(args: AuditArgs) -> Result<(), Failure> {
                 Some(tenant) => client.get(&["tenants", tenant.as_str(), "audit"], &[]).await?,
                 None => client.get(&["audit"], &[]).await?,
             };
-            print::list(as_json, &entries.items, "nothing was done yet", ["at", "actor", "action", "target"], |entry| {
-                [print::at(&entry.at), entry.actor.clone(), entry.action.clone(), entry.target.clone()]
-            })
+            print::list(
+                as_json,
+                &entries.items,
+                "nothing was done yet",
+                ["at", "actor", "action", "target"],
+                |entry| {
+                    [print::at(&entry.at), entry.actor.clone(), entry.action.clone(), entry.target.clone()]
+                },
+            )
         }
         AuditCommand::Verify { tenant } => {
             let query: Vec<(&str, &str)> = tenant.iter().map(|tenant| ("tenant", tenant.as_str())).collect();
             let verdict: AuditVerdict = client.get(&["audit", "verify"], &query).await?;
-            if as_json { print::json(&verdict)? } else { show(&verdict)? }
+            if as_json {
+                print::json(&verdict)?
+            } else {
+                show(&verdict)?
+            }
             if verdict.ok {
                 return Ok(());
             }

@@ -70,7 +70,8 @@ impl ClientArgs {
             // Nothing to verify: spare every command the reading of the system's certificates.
             http = http.tls_certs_only([]);
         }
-        let http = http.build().map_err(|cause| anyhow::Error::from(cause).context("making an HTTP client"))?;
+        let http =
+            http.build().map_err(|cause| anyhow::Error::from(cause).context("making an HTTP client"))?;
         Ok(Client { http, base, token: self.token()? })
     }
 
@@ -110,7 +111,11 @@ impl Client {
     }
 
     /// Asks for what the path names.
-    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, Failure> {
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T, Failure> {
         self.answer(self.request(Method::GET, path, query)).await
     }
 
@@ -126,9 +131,13 @@ impl Client {
 
     /// Hands every line of a streamed answer to `take`, until the stream ends.
     pub(crate) async fn lines(
-        &self, path: &[&str], query: &[(&str, &str)], mut take: impl FnMut(&str) -> Result<(), Failure>,
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        mut take: impl FnMut(&str) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let response = self.request(Method::GET, path, query).send().await.map_err(|cause| self.silent(&cause))?;
+        let response =
+            self.request(Method::GET, path, query).send().await.map_err(|cause| self.silent(&cause))?;
         let mut chunks = accepted(response).await?.bytes_stream();
         let mut rest: Vec<u8> = Vec::new();
         while let Some(chunk) = chunks.next().await {
@@ -142,7 +151,9 @@ impl Client {
             let mut scanned = rest.len();
             rest.extend_from_slice(&chunk);
             let mut begin = 0;
-            while let Some(length) = rest.get(scanned..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
+            while let Some(length) =
+                rest.get(scanned..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n'))
+            {
                 let end = scanned + length;
                 if let Some(line) = rest.get(begin..end)
                     && !line.is_empty()

@@ -57,7 +57,9 @@ pub(crate) async fn run(args: EventArgs) -> Result<(), Failure> {
     let as_json = args.client.json;
     let take = |line: &str| if as_json { print::line(line) } else { glimpse(line) };
     match args.command {
-        EventCommand::List { tenant } => client.lines(&["tenants", tenant.as_str(), "events"], &[], take).await,
+        EventCommand::List { tenant } => {
+            client.lines(&["tenants", tenant.as_str(), "events"], &[], take).await
+        }
         EventCommand::Follow { tenant, new_only } => {
             let query = [("new_only", if new_only { "true" } else { "false" })];
             client.lines(&["tenants", tenant.as_str(), "events", "follow"], &query, take).await?;
@@ -72,7 +74,11 @@ pub(crate) async fn run(args: EventArgs) -> Result<(), Failure> {
 
 fn glimpse(line: &str) -> Result<(), Failure> {
     let event: Glimpse = serde_json::from_str(line).map_err(|_| {
-        Failure::new(Exit::Unreachable, "a line is not a CloudEvent", "use a `tidings` of the console's version")
+        Failure::new(
+            Exit::Unreachable,
+            "a line is not a CloudEvent",
+            "use a `tidings` of the console's version",
+        )
     })?;
     let kind = event.kind.strip_prefix("org.tidings.").unwrap_or(&event.kind);
     let kind = kind.strip_suffix(".v1").unwrap_or(kind);

@@ -113,7 +113,7 @@ fn runtime(command: &Command) -> anyhow::Result<tokio::runtime::Runtime> {
 async fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Up(args) => return serve::up(args).await,
-        Command::Demo(args) => return Ok(crate::demo::run(args).await?),
+        Command::Demo(args) => return crate::demo::run(args).await,
         Command::Ingest(args) => return crate::role::ingest(args).await,
         Command::Router(args) => return crate::role::router(args).await,
         Command::Projector(args) => return crate::role::projector(args).await,

@@ -23,7 +23,11 @@ pub(crate) fn json(object: &impl Serialize) -> Result<(), Failure> {
 
 /// Prints each object as one line of JSON, or all of them as a table.
 pub(crate) fn list<T: Serialize, const N: usize>(
-    as_json: bool, items: &[T], none: &str, heads: [&str; N], row: impl Fn(&T) -> [String; N],
+    as_json: bool,
+    items: &[T],
+    none: &str,
+    heads: [&str; N],
+    row: impl Fn(&T) -> [String; N],
 ) -> Result<(), Failure> {
     if as_json {
         return items.iter().try_for_each(json);
@@ -36,10 +40,14 @@ pub(crate) fn list<T: Serialize, const N: usize>(
 
 /// Prints a table.
 pub(crate) fn table<const N: usize>(
-    heads: [&str; N], rows: impl IntoIterator<Item = [String; N]>,
+    heads: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
 ) -> Result<(), Failure> {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    if let Some((width, _)) = terminal_size::terminal_size_of(std::io::stdout()) {
+        table.set_width(width.0);
+    }
     table.set_header(heads.map(str::to_uppercase));
     for row in rows {
         table.add_row(row.map(|cell| plain(&cell)));

@@ -55,7 +55,9 @@ pub(crate) async fn run(args: QuarantineArgs) -> Result<(), Failure> {
                 &entries.items,
                 "nothing is in quarantine",
                 ["id", "reason", "at", "attempts"],
-                |entry| [entry.id.clone(), entry.reason.clone(), print::at(&entry.at), entry.attempts.to_string()],
+                |entry| {
+                    [entry.id.clone(), entry.reason.clone(), print::at(&entry.at), entry.attempts.to_string()]
+                },
             )
         }
         QuarantineCommand::Show { id } => {

@@ -40,7 +40,11 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<(), Failure> {
         }
         tokio::time::sleep(POLL).await;
     };
-    if args.client.json { print::json(&equation)? } else { show(&equation)? }
+    if args.client.json {
+        print::json(&equation)?
+    } else {
+        show(&equation)?
+    }
     if equation.holes == 0 {
         return Ok(());
     }
@@ -52,7 +56,8 @@ pub(crate) async fn verify(args: VerifyArgs) -> Result<(), Failure> {
 }
 
 fn show(equation: &LossEquation) -> Result<(), Failure> {
-    let row = |name: &str, count: u64, meaning: &str| [name.to_owned(), count.to_string(), meaning.to_owned()];
+    let row =
+        |name: &str, count: u64, meaning: &str| [name.to_owned(), count.to_string(), meaning.to_owned()];
     print::table(
         ["", "count", "meaning"],
         [
@@ -87,7 +92,11 @@ pub(crate) async fn status(args: StatusArgs) -> Result<(), Failure> {
     if args.client.json {
         print::json(&status)?;
     } else {
-        let ready = if status.ready { "ready".to_owned() } else { format!("waiting for {}", status.waiting_for.join(", ")) };
+        let ready = if status.ready {
+            "ready".to_owned()
+        } else {
+            format!("waiting for {}", status.waiting_for.join(", "))
+        };
         print::line(&format!(
             "tidings {}: {ready}; apps: {}, tenants: {}, assets: {}",
             status.version, status.apps, status.tenants, status.assets
@@ -96,7 +105,14 @@ pub(crate) async fn status(args: StatusArgs) -> Result<(), Failure> {
             ["stage", "topic", "partition", "position", "end", "lag"],
             status.positions.iter().map(|at| {
                 let [partition, position] = [at.partition.to_string(), at.position.to_string()];
-                [at.stage.clone(), at.topic.clone(), partition, position, at.end.to_string(), at.lag.to_string()]
+                [
+                    at.stage.clone(),
+                    at.topic.clone(),
+                    partition,
+                    position,
+                    at.end.to_string(),
+                    at.lag.to_string(),
+                ]
             }),
         )?;
     }

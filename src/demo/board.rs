@@ -65,14 +65,15 @@ impl Board {
 
     /// Connects the account that was left out, once.
     pub(crate) async fn connect_late(&mut self, stage: &Stage) -> Result<(), Failure> {
-        let Some(account) = self.late.take() else { return Ok(()) };
+        let Some(account) = self.late.clone() else { return Ok(()) };
+        let parked = self.look(stage).await?.unroutable;
         setup::connect(stage, &account).await?;
-        let parked = self.before.as_ref().map_or(0, |look| look.equation.unroutable);
         let said = format!(
             "\n  → {}'s WhatsApp number is connected now: the {} items parked for it are routed.\n",
             name(stage, &account),
             number(parked)
         );
+        self.late = None;
         let said = self.canvas.ink(Ink::Warm, said);
         self.say(&said)
     }

@@ -72,7 +72,8 @@ impl DataFolder {
     /// Writes beside, syncs and renames: a crash leaves the whole file or none.
     fn write_whole(&self, name: &str, text: &str) -> std::io::Result<()> {
         let beside = self.join(&format!(".{name}.new"));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
         file.write_all(b"\n")?;

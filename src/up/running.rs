@@ -100,17 +100,35 @@ pub(crate) async fn start(options: Options) -> anyhow::Result<Running> {
     let parts = Parts::open(log.clone(), options.topics, root).await?;
     let Parts { plane, root, topics, registry, readiness, clock, .. } = parts;
 
-    let keyring_db = KeyringDb::connect(&databases.keyring, KEYRING_CONNECTIONS).await.context("the keyring")?;
+    let keyring_db =
+        KeyringDb::connect(&databases.keyring, KEYRING_CONNECTIONS).await.context("the keyring")?;
     let keyring = Keyring::new(keyring_db, root.clone());
-    let writer = ViewsDb::connect(&databases.views, ViewsRole::Projector, PROJECTOR_CONNECTIONS).await.context("the views")?;
-    let reader = ViewsDb::connect(&databases.views, ViewsRole::Reader, READER_CONNECTIONS).await.context("the views")?;
+    let writer = ViewsDb::connect(&databases.views, ViewsRole::Projector, PROJECTOR_CONNECTIONS)
+        .await
+        .context("the views")?;
+    let reader = ViewsDb::connect(&databases.views, ViewsRole::Reader, READER_CONNECTIONS)
+        .await
+        .context("the views")?;
 
     let edge = ingest::Edge::new(
-        options.edge, log.clone(), plane.clone(), root.clone(), &topics, &registry, &readiness, clock.clone(),
+        options.edge,
+        log.clone(),
+        plane.clone(),
+        root.clone(),
+        &topics,
+        &registry,
+        &readiness,
+        clock.clone(),
     )?;
     let router = router::Router::new(
         router::Config { member: MEMBER.to_owned(), ..router::Config::default() },
-        log.clone(), plane.clone(), keyring, &topics, &registry, &readiness, clock.clone(),
+        log.clone(),
+        plane.clone(),
+        keyring,
+        &topics,
+        &registry,
+        &readiness,
+        clock.clone(),
     )?;
     let projector = projector::Projector::new(
         projector::Config {
@@ -118,11 +136,27 @@ pub(crate) async fn start(options: Options) -> anyhow::Result<Running> {
             audit_key: folder.join("audit-key"),
             ..projector::Config::default()
         },
-        log.clone(), plane.clone(), writer, &topics, &registry, &readiness, clock.clone(),
+        log.clone(),
+        plane.clone(),
+        writer,
+        &topics,
+        &registry,
+        &readiness,
+        clock.clone(),
     )?;
     let console = console::Console::new(
-        console::Config { audit_public_key: Some(projector.audit_public_key()), ..console::Config::new(token) },
-        log.clone(), plane.clone(), reader, root, &topics, &registry, &readiness, clock,
+        console::Config {
+            audit_public_key: Some(projector.audit_public_key()),
+            ..console::Config::new(token)
+        },
+        log.clone(),
+        plane.clone(),
+        reader,
+        root,
+        &topics,
+        &registry,
+        &readiness,
+        clock,
     )?;
 
     // Each stage stops when the one before has finished, so what was taken at the door still goes its way.
@@ -182,7 +216,8 @@ fn next_stage() -> (Arc<DropGuard>, CancellationToken) {
 
 /// Holds a stage open while the task runs, however it ends.
 async fn holding(
-    stage: Arc<DropGuard>, task: impl Future<Output = anyhow::Result<()>> + Send,
+    stage: Arc<DropGuard>,
+    task: impl Future<Output = anyhow::Result<()>> + Send,
 ) -> anyhow::Result<()> {
     let ended = task.await;
     drop(stage);

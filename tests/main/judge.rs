@@ -63,7 +63,8 @@ pub(crate) async fn judge(
         count("holes"),
     );
     if !verdict.is_good() || count("holes") + count("pending") > 0 {
-        let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{promise}-{}.jsonl", plan.seed));
+        let path =
+            std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{promise}-{}.jsonl", plan.seed));
         ledger.write(std::io::BufWriter::new(std::fs::File::create(&path).unwrap())).unwrap();
         println!("the ledger is in {}", path.display());
     }

@@ -26,7 +26,7 @@ async fn a_single_role_without_kafka_is_refused() {
     for role in [
         vec!["ingest", "--root-key", "/nowhere"],
         vec!["router", "--root-key", "/nowhere", "--keyring", "host=/nowhere"],
-        vec!["projector", "--root-key", "/nowhere", "--postgres", "host=/nowhere"],
+        vec!["projector", "--root-key", "/nowhere", "--postgres", "host=/nowhere", "--audit-key", "/nowhere"],
     ] {
         let output = run(&role).await;
         let said = String::from_utf8_lossy(&output.stderr);

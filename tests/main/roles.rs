@@ -47,10 +47,11 @@ impl Roles {
         std::fs::write(&token_file, "0123456789abcdef".repeat(4)).unwrap();
         let (webhooks, admin) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
         let token = token_file.display().to_string();
+        let audit_key = folder.path().join("audit-key").display().to_string();
         let slots = [
             slot(0, brokers, folder.path(), &["--listen", &webhooks]),
             slot(1, brokers, folder.path(), &["--keyring", &keyring]),
-            slot(2, brokers, folder.path(), &["--postgres", &views]),
+            slot(2, brokers, folder.path(), &["--postgres", &views, "--audit-key", &audit_key]),
             slot(
                 3,
                 brokers,

@@ -27,13 +27,17 @@ pub(super) async fn list(State(shared): State<Shared>) -> Json<List<AppAnswer>> 
     responses((status = 201, body = AppAnswer), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
         (status = 409, body = wire::Problem), (status = 422, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn add(
-    State(shared): State<Shared>, Given(given): Given<wire::NewApp>,
+    State(shared): State<Shared>,
+    Given(given): Given<wire::NewApp>,
 ) -> Result<(StatusCode, Json<AppAnswer>), Problem> {
     let state = shared.plane.caught_up().await?;
     if state.apps.contains_key(&given.id) {
         return Err(Problem::conflict(
             format!("there is an app {} already", given.id),
-            format!("`tidings app rotate {0}` changes its secrets; `tidings app remove {0}` removes it", given.id),
+            format!(
+                "`tidings app rotate {0}` changes its secrets; `tidings app remove {0}` removes it",
+                given.id
+            ),
         ));
     }
     let mut secrets = vec![(SecretRole::Current, given.secret)];
@@ -51,7 +55,9 @@ pub(super) async fn add(
         (status = 404, body = wire::Problem), (status = 409, body = wire::Problem), (status = 422, body = wire::Problem),
         (status = 503, body = wire::Problem)))]
 pub(super) async fn rotate(
-    State(shared): State<Shared>, Named(app): Named<AppId>, Given(change): Given<RotateApp>,
+    State(shared): State<Shared>,
+    Named(app): Named<AppId>,
+    Given(change): Given<RotateApp>,
 ) -> Result<Json<AppAnswer>, Problem> {
     let state = shared.plane.caught_up().await?;
     let known = state.apps.get(&app).ok_or_else(|| no_such_app(&app))?;
@@ -65,7 +71,10 @@ pub(super) async fn rotate(
     params(("app" = String, Path, description = "The app's name")),
     responses((status = 200, body = Removed), (status = 401, body = wire::Problem), (status = 404, body = wire::Problem),
         (status = 503, body = wire::Problem)))]
-pub(super) async fn remove(State(shared): State<Shared>, Named(app): Named<AppId>) -> Result<Json<Removed>, Problem> {
+pub(super) async fn remove(
+    State(shared): State<Shared>,
+    Named(app): Named<AppId>,
+) -> Result<Json<Removed>, Problem> {
     if !shared.plane.caught_up().await?.apps.contains_key(&app) {
         return Err(no_such_app(&app));
     }
@@ -76,8 +85,11 @@ pub(super) async fn remove(State(shared): State<Shared>, Named(app): Named<AppId
 fn rotated(id: &AppId, keys: AppKeys, change: RotateApp) -> Result<NewApp, Problem> {
     let mut verify_tokens: Vec<SecretString> =
         keys.verify_tokens.into_iter().map(text).collect::<Result<_, _>>()?;
-    let mut secrets: Vec<(SecretRole, SecretString)> =
-        keys.secrets.into_iter().map(|(role, secret)| Ok((role, text(secret)?))).collect::<Result<_, Problem>>()?;
+    let mut secrets: Vec<(SecretRole, SecretString)> = keys
+        .secrets
+        .into_iter()
+        .map(|(role, secret)| Ok((role, text(secret)?)))
+        .collect::<Result<_, Problem>>()?;
     if change.promote {
         if change.secret.is_some() {
             return Err(Problem::bad_request(
@@ -123,9 +135,9 @@ fn put(secrets: &mut Vec<(SecretRole, SecretString)>, role: SecretRole, secret: 
 }
 
 fn text(secret: SecretSlice<u8>) -> Result<SecretString, Problem> {
-    String::from_utf8(secret.expose_secret().to_vec()).map(SecretString::from).map_err(|_| {
-        Problem::conflict("a kept secret is not text", "remove the app and add it again")
-    })
+    String::from_utf8(secret.expose_secret().to_vec())
+        .map(SecretString::from)
+        .map_err(|_| Problem::conflict("a kept secret is not text", "remove the app and add it again"))
 }
 
 fn seal(shared: &Shared, app: &NewApp) -> Result<App, Problem> {

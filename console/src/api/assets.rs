@@ -24,7 +24,8 @@ pub(super) struct Of {
     responses((status = 200, body = List<AssetAnswer>), (status = 400, body = wire::Problem),
         (status = 401, body = wire::Problem), (status = 404, body = wire::Problem)))]
 pub(super) async fn list(
-    State(shared): State<Shared>, Asked(of): Asked<Of>,
+    State(shared): State<Shared>,
+    Asked(of): Asked<Of>,
 ) -> Result<Json<List<AssetAnswer>>, Problem> {
     if let Some(tenant) = &of.tenant {
         shared.tenant(tenant)?;
@@ -48,13 +49,18 @@ pub(super) async fn list(
     responses((status = 200, body = AssetAnswer), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
         (status = 404, body = wire::Problem), (status = 409, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn connect(
-    State(shared): State<Shared>, Named((tenant, channel, id)): Named<(TenantId, String, String)>,
+    State(shared): State<Shared>,
+    Named((tenant, channel, id)): Named<(TenantId, String, String)>,
 ) -> Result<Json<AssetAnswer>, Problem> {
     let asset = parse(&channel, &id)?;
     let state = shared.plane.caught_up().await?;
     shared.tenant(&tenant)?;
     if let Some(route) = state.routes.get(&asset) {
-        return if route.tenant == tenant { Ok(Json(answer(&tenant, &asset))) } else { Err(taken(&asset, &route.tenant)) };
+        return if route.tenant == tenant {
+            Ok(Json(answer(&tenant, &asset)))
+        } else {
+            Err(taken(&asset, &route.tenant))
+        };
     }
     let state = shared.act(Action::AssetConnected { tenant: tenant.clone(), asset: asset.clone() }).await?;
     // Of two connects that raced, the first one in the log holds.
@@ -76,7 +82,8 @@ pub(super) async fn connect(
     responses((status = 200, body = Removed), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
         (status = 404, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn disconnect(
-    State(shared): State<Shared>, Named((tenant, channel, id)): Named<(TenantId, String, String)>,
+    State(shared): State<Shared>,
+    Named((tenant, channel, id)): Named<(TenantId, String, String)>,
 ) -> Result<Json<Removed>, Problem> {
     let asset = parse(&channel, &id)?;
     let state = shared.plane.caught_up().await?;
@@ -104,7 +111,11 @@ fn parse(channel: &str, id: &str) -> Result<Asset, Problem> {
 fn taken(asset: &Asset, owner: &TenantId) -> Problem {
     Problem::conflict(
         format!("{asset} is connected to tenant {owner}"),
-        format!("disconnect it there first: `tidings asset disconnect {owner} {} {}`", asset.kind(), asset.id()),
+        format!(
+            "disconnect it there first: `tidings asset disconnect {owner} {} {}`",
+            asset.kind(),
+            asset.id()
+        ),
     )
 }
 

@@ -38,7 +38,8 @@ pub(super) async fn of_platform(State(shared): State<Shared>) -> Result<Json<Lis
     responses((status = 200, body = List<AuditEntry>), (status = 400, body = wire::Problem),
         (status = 401, body = wire::Problem), (status = 404, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn of_tenant(
-    State(shared): State<Shared>, Named(tenant): Named<TenantId>,
+    State(shared): State<Shared>,
+    Named(tenant): Named<TenantId>,
 ) -> Result<Json<List<AuditEntry>>, Problem> {
     shared.tenant(&tenant)?;
     let rows = shared.views.audit(Some(&tenant)).await?;
@@ -50,7 +51,8 @@ pub(super) async fn of_tenant(
     responses((status = 200, body = AuditVerdict), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
         (status = 404, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn verify(
-    State(shared): State<Shared>, Asked(of): Asked<Of>,
+    State(shared): State<Shared>,
+    Asked(of): Asked<Of>,
 ) -> Result<Json<AuditVerdict>, Problem> {
     if let Some(tenant) = &of.tenant {
         shared.tenant(tenant)?;
@@ -59,7 +61,9 @@ pub(super) async fn verify(
         Some(tenant) => vec![tenant.to_string()],
         None => {
             let state = shared.plane.state();
-            std::iter::once(PLATFORM_CHAIN.to_owned()).chain(state.tenants.keys().map(ToString::to_string)).collect()
+            std::iter::once(PLATFORM_CHAIN.to_owned())
+                .chain(state.tenants.keys().map(ToString::to_string))
+                .collect()
         }
     };
     let mut verdicts = Vec::new();
@@ -96,8 +100,5 @@ async fn read(shared: &Shared, chain: &str) -> Result<(Vec<AuditRow>, Option<Aud
         }
         before = after;
     }
-    Err(Problem::busy(
-        format!("the chain {chain} grows faster than it can be read"),
-        "try again in a moment",
-    ))
+    Err(Problem::busy(format!("the chain {chain} grows faster than it can be read"), "try again in a moment"))
 }

@@ -30,12 +30,17 @@ pub(super) struct Page {
     responses((status = 200, body = ConversationPage), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
         (status = 404, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn list(
-    State(shared): State<Shared>, Named(tenant): Named<TenantId>, Asked(page): Asked<Page>,
+    State(shared): State<Shared>,
+    Named(tenant): Named<TenantId>,
+    Asked(page): Asked<Page>,
 ) -> Result<Json<ConversationPage>, Problem> {
     shared.tenant(&tenant)?;
     let limit = page.limit.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
-        return Err(Problem::bad_request(format!("a page is 1 to {MAX_PAGE}"), "give a `limit` in that range"));
+        return Err(Problem::bad_request(
+            format!("a page is 1 to {MAX_PAGE}"),
+            "give a `limit` in that range",
+        ));
     }
     let before = page.before.as_deref().map(shown::parse_cursor).transpose()?;
     let rows = shared.views.conversations(&tenant, limit, before).await?;
@@ -52,10 +57,12 @@ pub(super) async fn list(
     responses((status = 200, body = Conversation), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
         (status = 404, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn show(
-    State(shared): State<Shared>, Named((tenant, id)): Named<(TenantId, ConversationId)>,
+    State(shared): State<Shared>,
+    Named((tenant, id)): Named<(TenantId, ConversationId)>,
 ) -> Result<Json<Conversation>, Problem> {
     shared.tenant(&tenant)?;
-    let row = shared.views.conversation(&tenant, id).await?.ok_or_else(|| no_such_conversation(&tenant, id))?;
+    let row =
+        shared.views.conversation(&tenant, id).await?.ok_or_else(|| no_such_conversation(&tenant, id))?;
     Ok(Json(shown::conversation(row)))
 }
 
@@ -67,7 +74,8 @@ pub(super) async fn show(
     responses((status = 200, body = List<Message>), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
         (status = 404, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn messages(
-    State(shared): State<Shared>, Named((tenant, id)): Named<(TenantId, ConversationId)>,
+    State(shared): State<Shared>,
+    Named((tenant, id)): Named<(TenantId, ConversationId)>,
 ) -> Result<Json<List<Message>>, Problem> {
     shared.tenant(&tenant)?;
     let rows = shared.views.messages(&tenant, id).await?;

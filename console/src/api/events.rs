@@ -30,7 +30,10 @@ pub(super) struct From {
     params(("tenant" = String, Path, description = "The tenant's id")),
     responses((status = 200, content_type = "application/x-ndjson", body = String, description = "One CloudEvent a line"),
         (status = 401, body = wire::Problem), (status = 404, body = wire::Problem), (status = 503, body = wire::Problem)))]
-pub(super) async fn list(State(shared): State<Shared>, Named(tenant): Named<TenantId>) -> Result<Response, Problem> {
+pub(super) async fn list(
+    State(shared): State<Shared>,
+    Named(tenant): Named<TenantId>,
+) -> Result<Response, Problem> {
     Ok(lines(&shared, open(&shared, &tenant).await?.kept()))
 }
 
@@ -41,7 +44,9 @@ pub(super) async fn list(State(shared): State<Shared>, Named(tenant): Named<Tena
         (status = 400, body = wire::Problem), (status = 401, body = wire::Problem), (status = 404, body = wire::Problem),
         (status = 503, body = wire::Problem)))]
 pub(super) async fn follow(
-    State(shared): State<Shared>, Named(tenant): Named<TenantId>, Asked(from): Asked<From>,
+    State(shared): State<Shared>,
+    Named(tenant): Named<TenantId>,
+    Asked(from): Asked<From>,
 ) -> Result<Response, Problem> {
     let feed = open(&shared, &tenant).await?;
     let coming = feed.coming();

@@ -31,7 +31,8 @@ pub(super) async fn list(State(shared): State<Shared>) -> Result<Json<List<Quara
     responses((status = 200, body = QuarantinedDetail), (status = 400, body = wire::Problem),
         (status = 401, body = wire::Problem), (status = 404, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn show(
-    State(shared): State<Shared>, Named(id): Named<RawRef>,
+    State(shared): State<Shared>,
+    Named(id): Named<RawRef>,
 ) -> Result<Json<QuarantinedDetail>, Problem> {
     let rows = shared.views.quarantine().await?;
     let row = rows.iter().find(|row| row.raw == id).ok_or_else(|| not_there(id))?;
@@ -42,7 +43,9 @@ pub(super) async fn show(
         entry: shown::quarantined(row),
         meaning: meaning(row.reason).to_owned(),
         kept: stored.is_some(),
-        size_bytes: stored.as_ref().map(|stored| stored.record.value.as_ref().map_or(0, |body| body.len() as u64)),
+        size_bytes: stored
+            .as_ref()
+            .map(|stored| stored.record.value.as_ref().map_or(0, |body| body.len() as u64)),
         app: header(raw_header::APP),
         received_at: received_ms.map(wire::time),
         content_type: header(raw_header::CONTENT_TYPE),
@@ -55,7 +58,8 @@ pub(super) async fn show(
     responses((status = 200, body = Redriven), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
         (status = 404, body = wire::Problem), (status = 422, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn redrive(
-    State(shared): State<Shared>, Given(wanted): Given<Redrive>,
+    State(shared): State<Shared>,
+    Given(wanted): Given<Redrive>,
 ) -> Result<Json<Redriven>, Problem> {
     let there: Vec<RawRef> = shared.views.quarantine().await?.iter().map(|row| row.raw).collect();
     let chosen = choose(&wanted, &there)?;
@@ -138,7 +142,9 @@ mod tests {
         let wanted = |ids: &[&str], all| Redrive { ids: ids.iter().map(ToString::to_string).collect(), all };
         assert_eq!(choose(&wanted(&[], true), &there).unwrap(), there);
         assert_eq!(choose(&wanted(&["1:1", "0:2", "1:1"], false), &there).unwrap(), there[1..]);
-        for wrong in [wanted(&[], false), wanted(&["0:1"], true), wanted(&["0:3"], false), wanted(&["x"], false)] {
+        for wrong in
+            [wanted(&[], false), wanted(&["0:1"], true), wanted(&["0:3"], false), wanted(&["x"], false)]
+        {
             assert!(choose(&wrong, &there).is_err());
         }
     }

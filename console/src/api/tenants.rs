@@ -17,7 +17,9 @@ const MAX_NAME_CHARS: usize = 200;
     responses((status = 200, body = List<TenantAnswer>), (status = 401, body = wire::Problem)))]
 pub(super) async fn list(State(shared): State<Shared>) -> Json<List<TenantAnswer>> {
     let state = shared.plane.state();
-    Json(List { items: state.tenants.iter().map(|(id, tenant)| answer(&shared, &state, id, tenant)).collect() })
+    Json(List {
+        items: state.tenants.iter().map(|(id, tenant)| answer(&shared, &state, id, tenant)).collect(),
+    })
 }
 
 /// Adds a tenant, or renames it, and makes its feed.
@@ -27,7 +29,8 @@ pub(super) async fn list(State(shared): State<Shared>) -> Json<List<TenantAnswer
         (status = 400, body = wire::Problem), (status = 401, body = wire::Problem), (status = 422, body = wire::Problem),
         (status = 503, body = wire::Problem)))]
 pub(super) async fn add(
-    State(shared): State<Shared>, Given(given): Given<NewTenant>,
+    State(shared): State<Shared>,
+    Given(given): Given<NewTenant>,
 ) -> Result<(StatusCode, Json<TenantAnswer>), Problem> {
     let name = given.name.trim();
     if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
@@ -53,7 +56,8 @@ pub(super) async fn add(
     responses((status = 200, body = TenantAnswer), (status = 401, body = wire::Problem), (status = 404, body = wire::Problem),
         (status = 503, body = wire::Problem)))]
 pub(super) async fn suspend(
-    State(shared): State<Shared>, Named(tenant): Named<TenantId>,
+    State(shared): State<Shared>,
+    Named(tenant): Named<TenantId>,
 ) -> Result<Json<TenantAnswer>, Problem> {
     shared.plane.caught_up().await?;
     if shared.tenant(&tenant)?.state != TenantState::Suspended {
@@ -68,7 +72,8 @@ pub(super) async fn suspend(
     responses((status = 200, body = TenantAnswer), (status = 401, body = wire::Problem), (status = 404, body = wire::Problem),
         (status = 503, body = wire::Problem)))]
 pub(super) async fn resume(
-    State(shared): State<Shared>, Named(tenant): Named<TenantId>,
+    State(shared): State<Shared>,
+    Named(tenant): Named<TenantId>,
 ) -> Result<Json<TenantAnswer>, Problem> {
     shared.plane.caught_up().await?;
     if shared.tenant(&tenant)?.state != TenantState::Active {

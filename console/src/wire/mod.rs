@@ -9,8 +9,8 @@ mod views;
 
 pub use operate::{AppAnswer, AssetAnswer, NewApp, NewTenant, Removed, RotateApp, TenantAnswer};
 pub use report::{
-    AuditEntry, AuditVerdict, ChainVerdict, LogPosition, LossEquation, Quarantined, QuarantinedDetail, Redriven, Redrive,
-    Status,
+    AuditEntry, AuditVerdict, ChainVerdict, LogPosition, LossEquation, Quarantined, QuarantinedDetail,
+    Redrive, Redriven, Status,
 };
 pub use views::{AttachmentView, Contact, Conversation, ConversationPage, Message, ReactionView};
 

@@ -22,11 +22,18 @@ async fn every_route_is_described_guarded_and_answers_as_described() {
         }
     }
 
-    let app = rig.done("POST", "/v1/apps", Some(json!({"id": "main", "verify_token": "tok", "secret": "s3cret-one"}))).await;
-    assert_eq!(app, json!({"id": "main", "path": "/webhooks/main", "secrets": ["current"], "verify_tokens": 1}));
+    let app = rig
+        .done("POST", "/v1/apps", Some(json!({"id": "main", "verify_token": "tok", "secret": "s3cret-one"})))
+        .await;
+    assert_eq!(
+        app,
+        json!({"id": "main", "path": "/webhooks/main", "secrets": ["current"], "verify_tokens": 1})
+    );
     let app = rig.done("POST", "/v1/apps/main/rotate", Some(json!({"next_secret": "s3cret-two"}))).await;
     assert_eq!(app["secrets"], json!(["current", "next"]));
-    let app = rig.done("POST", "/v1/apps/main/rotate", Some(json!({"promote": true, "verify_token": "tok2"}))).await;
+    let app = rig
+        .done("POST", "/v1/apps/main/rotate", Some(json!({"promote": true, "verify_token": "tok2"})))
+        .await;
     assert_eq!((&app["secrets"], &app["verify_tokens"]), (&json!(["current"]), &json!(2)));
     assert_eq!(rig.done("GET", "/v1/apps", None).await["items"], json!([app]));
 
@@ -84,15 +91,33 @@ async fn refusals_say_what_to_do_and_change_nothing() {
 
     let app = |secret: &str| Some(json!({"id": "second", "verify_token": "t", "secret": secret}));
     let refused: Vec<(&str, &str, Option<Value>, u16, &str)> = vec![
-        ("PUT", "/v1/tenants/other/assets/messenger/222", None, 409, "messenger:222 is connected to tenant acme"),
+        (
+            "PUT",
+            "/v1/tenants/other/assets/messenger/222",
+            None,
+            409,
+            "messenger:222 is connected to tenant acme",
+        ),
         ("PUT", "/v1/tenants/nobody/assets/messenger/1", None, 404, "there is no tenant nobody"),
         ("PUT", "/v1/tenants/acme/assets/telegram/1", None, 400, "an asset is one of"),
         ("PUT", "/v1/tenants/acme/assets/messenger/a%20b", None, 400, "an asset id is"),
         ("DELETE", "/v1/tenants/other/assets/messenger/222", None, 404, "not connected to tenant other"),
-        ("POST", "/v1/apps", Some(json!({"id": "main", "verify_token": "t", "secret": "s"})), 409, "there is an app main"),
+        (
+            "POST",
+            "/v1/apps",
+            Some(json!({"id": "main", "verify_token": "t", "secret": "s"})),
+            409,
+            "there is an app main",
+        ),
         ("POST", "/v1/apps", app(""), 400, "1 to 512 bytes"),
         ("POST", "/v1/apps", app(&"x".repeat(513)), 400, "1 to 512 bytes"),
-        ("POST", "/v1/apps", Some(json!({"id": "No", "verify_token": "t", "secret": "hush"})), 422, "does not have the form"),
+        (
+            "POST",
+            "/v1/apps",
+            Some(json!({"id": "No", "verify_token": "t", "secret": "hush"})),
+            422,
+            "does not have the form",
+        ),
         ("POST", "/v1/apps/main/rotate", Some(json!({"promote": true})), 409, "no next secret"),
         ("POST", "/v1/apps/nothing/rotate", Some(json!({})), 404, "there is no app nothing"),
         ("DELETE", "/v1/apps/nothing", None, 404, "there is no app nothing"),
@@ -115,7 +140,8 @@ async fn refusals_say_what_to_do_and_change_nothing() {
     assert_eq!(rig.plane.caught_up().await.unwrap().position, before, "a refusal wrote to control");
 
     // Outside /v1, and what is no route, in the same form.
-    for (method, path, status) in [("GET", "/", 404), ("GET", "/v1/nothing", 404), ("PATCH", "/v1/apps", 405)] {
+    for (method, path, status) in [("GET", "/", 404), ("GET", "/v1/nothing", 404), ("PATCH", "/v1/apps", 405)]
+    {
         let response = rig.send(method, path, Some(TOKEN), None).await;
         assert_eq!(response.status().as_u16(), status, "{path}");
         let body = response.into_body().collect().await.unwrap().to_bytes();

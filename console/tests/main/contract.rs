@@ -25,7 +25,10 @@ impl Contract {
         let operation = &self.0["paths"][template][method.to_lowercase()];
         assert!(operation.is_object(), "{method} {path} is not in the document");
         let promised = &operation["responses"][status.as_str()];
-        assert!(promised.is_object(), "{method} {path} answered {status}, which the document does not promise: {body}");
+        assert!(
+            promised.is_object(),
+            "{method} {path} answered {status}, which the document does not promise: {body}"
+        );
         for (media, content) in promised["content"].as_object().into_iter().flatten() {
             if media == "application/json" {
                 let value: Value = serde_json::from_str(body).unwrap();
@@ -42,8 +45,13 @@ impl Contract {
             let (asked, known): (Vec<_>, Vec<_>) = (path.split('/').collect(), template.split('/').collect());
             asked.len() == known.len() && asked.iter().zip(&known).all(|(a, k)| a == k || k.starts_with('{'))
         };
-        let mut fitting: Vec<&str> =
-            self.0["paths"].as_object().unwrap().keys().map(String::as_str).filter(|known| fits(known)).collect();
+        let mut fitting: Vec<&str> = self.0["paths"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .filter(|known| fits(known))
+            .collect();
         fitting.sort_by_key(|template| template.matches('{').count());
         fitting.first().unwrap_or_else(|| panic!("{path} is not in the document"))
     }

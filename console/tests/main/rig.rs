@@ -14,6 +14,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use schemas::Topics;
 use seal::RootKey;
 use secrecy::SecretString;
@@ -26,12 +27,16 @@ use tokio_util::sync::CancellationToken;
 use crate::contract::Contract;
 
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+/// What the audit heads are signed with.
+pub(crate) const AUDIT_SEED: [u8; 32] = [7; 32];
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Rig {
     pub(crate) log: EventLog,
     pub(crate) plane: ControlPlane,
     pub(crate) topics: Topics,
+    /// The views under the projector's role: what it would write is written through this.
+    pub(crate) projector: ViewsDb,
     address: SocketAddr,
     http: Client<HttpConnector, Full<Bytes>>,
     contract: Contract,
@@ -54,9 +59,13 @@ impl Rig {
         control::ensure_topics(&log, &topics, Partitions::default()).await.unwrap();
         let plane = ControlPlane::open(log.clone(), &Topic::new(topics.control()).unwrap()).await.unwrap();
         let db = ViewsDb::connect(&SecretString::from(views.as_str()), ViewsRole::Reader, 4).await.unwrap();
+        let projector =
+            ViewsDb::connect(&SecretString::from(views.as_str()), ViewsRole::Projector, 4).await.unwrap();
+        let signer = Ed25519KeyPair::from_seed_unchecked(&AUDIT_SEED).unwrap();
         let readiness = Readiness::default();
         let config = console::Config {
             settle: Duration::from_millis(200),
+            audit_public_key: Some(signer.public_key().as_ref().to_vec()),
             ..console::Config::new(SecretString::from(TOKEN))
         };
         let console = console::Console::new(
@@ -88,6 +97,7 @@ impl Rig {
         .unwrap();
         Self {
             log,
+            projector,
             plane,
             topics,
 
@@ -103,7 +113,13 @@ impl Rig {
     }
 
     /// Sends a request as it is.
-    pub(crate) async fn send(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Response<Incoming> {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> Response<Incoming> {
         let mut request = Request::builder()
             .method(Method::from_bytes(method.as_bytes()).unwrap())
             .uri(format!("http://{}{path}", self.address));
@@ -124,7 +140,8 @@ impl Rig {
     pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> (StatusCode, Value) {
         let response = self.send(method, path, Some(TOKEN), body).await;
         let status = response.status();
-        let bytes = tokio::time::timeout(DEADLINE, response.into_body().collect()).await.unwrap().unwrap().to_bytes();
+        let bytes =
+            tokio::time::timeout(DEADLINE, response.into_body().collect()).await.unwrap().unwrap().to_bytes();
         let text = std::str::from_utf8(&bytes).unwrap();
         let operation = self.contract.check(method, path, status, text);
         self.asked.lock().unwrap().insert(operation);

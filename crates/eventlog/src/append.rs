@@ -27,7 +27,9 @@ impl Future for Pending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(cx).map(|answer| {
-            answer.unwrap_or_else(|_| Err(AppendError::Closed { cause: "the log ended before it answered".into() }))
+            answer.unwrap_or_else(|_| {
+                Err(AppendError::Closed { cause: "the log ended before it answered".into() })
+            })
         })
     }
 }

@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use crate::append::Pending;
 use crate::consumer::{Delivery, Subscription};
-use crate::{AppendError, Bounds, ConsumeError, LogError, ReadError, Record, Stored, Topic, TopicPartition, TopicSpec};
+use crate::{
+    AppendError, Bounds, ConsumeError, LogError, ReadError, Record, Stored, Topic, TopicPartition, TopicSpec,
+};
 
 #[async_trait]
 pub(crate) trait Backend: Send + Sync + 'static {

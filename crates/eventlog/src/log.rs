@@ -7,7 +7,8 @@ use crate::backend::Backend;
 use crate::embedded::EmbeddedConfig;
 use crate::kafka::KafkaConfig;
 use crate::{
-    AppendError, Bounds, Consumer, LogError, Pending, Reader, Record, Subscription, Topic, TopicPartition, TopicSpec,
+    AppendError, Bounds, Consumer, LogError, Pending, Reader, Record, Subscription, Topic, TopicPartition,
+    TopicSpec,
 };
 
 /// A log, Kafka or embedded. Clones share it.

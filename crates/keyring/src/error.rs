@@ -12,7 +12,9 @@ pub enum KeyringError {
     #[error("the keyring's database failed")]
     Store(#[from] StoreError),
     /// A tenant's keys do not open.
-    #[error("the keys of tenant {tenant} do not open; this process needs the root key they were made with (--root-key)")]
+    #[error(
+        "the keys of tenant {tenant} do not open; this process needs the root key they were made with (--root-key)"
+    )]
     Keys {
         /// Whose.
         tenant: TenantId,

@@ -66,7 +66,10 @@ impl Keyring {
     ///
     /// # Errors
     /// The database is away; a tenant's keys do not open; a person has no identifier.
-    pub async fn subjects(&self, people: &[(TenantId, Vec<Identifier>)]) -> Result<Vec<SubjectId>, KeyringError> {
+    pub async fn subjects(
+        &self,
+        people: &[(TenantId, Vec<Identifier>)],
+    ) -> Result<Vec<SubjectId>, KeyringError> {
         let mut persons = Vec::with_capacity(people.len());
         for (tenant, identifiers) in people {
             let keys = self.tenant(tenant).await?;
@@ -86,7 +89,11 @@ impl Keyring {
     }
 
     /// Takes what is remembered; returns the rest.
-    fn remembered(&self, persons: &[Person], known: &mut HashMap<Digest, SubjectId>) -> Vec<(TenantId, Digest)> {
+    fn remembered(
+        &self,
+        persons: &[Person],
+        known: &mut HashMap<Digest, SubjectId>,
+    ) -> Vec<(TenantId, Digest)> {
         let mut unknown = HashSet::new();
         for person in persons {
             for digest in &person.digests {
@@ -107,7 +114,9 @@ impl Keyring {
     }
 
     async fn find(
-        &self, unknown: &[(TenantId, Digest)], known: &mut HashMap<Digest, SubjectId>,
+        &self,
+        unknown: &[(TenantId, Digest)],
+        known: &mut HashMap<Digest, SubjectId>,
     ) -> Result<(), KeyringError> {
         for some in unknown.chunks(AT_ONCE) {
             let found = self.db.find(some).await?;
@@ -117,7 +126,11 @@ impl Keyring {
     }
 
     /// Links every digest that has no subject, and learns whose each is once that is settled among all processes.
-    async fn link(&self, persons: &[Person], known: &mut HashMap<Digest, SubjectId>) -> Result<(), KeyringError> {
+    async fn link(
+        &self,
+        persons: &[Person],
+        known: &mut HashMap<Digest, SubjectId>,
+    ) -> Result<(), KeyringError> {
         let digests: Vec<Vec<Digest>> = persons.iter().map(|person| person.digests.clone()).collect();
         let mut made = HashSet::new();
         let random = SystemRandom::new();
@@ -137,7 +150,9 @@ impl Keyring {
         let mut by_subject: HashMap<SubjectId, Vec<Lookup>> = HashMap::new();
         for person in persons {
             for digest in &person.digests {
-                let Some(subject) = planned.get(digest).filter(|_| !known.contains_key(digest)) else { continue };
+                let Some(subject) = planned.get(digest).filter(|_| !known.contains_key(digest)) else {
+                    continue;
+                };
                 if listed.insert(*digest) {
                     by_subject.entry(*subject).or_default().push(Lookup {
                         tenant: person.tenant.clone(),

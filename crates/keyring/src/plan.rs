@@ -9,7 +9,9 @@ use crate::tenant_keys::Digest;
 /// Decides a subject for every person. `known` are digests that have one. Persons of the batch who share a digest become
 /// one, also through others; `fresh` makes a subject for those nobody knows. Returns every digest's subject, as it is to be.
 pub(crate) fn plan(
-    people: &[Vec<Digest>], known: &HashMap<Digest, SubjectId>, mut fresh: impl FnMut() -> SubjectId,
+    people: &[Vec<Digest>],
+    known: &HashMap<Digest, SubjectId>,
+    mut fresh: impl FnMut() -> SubjectId,
 ) -> HashMap<Digest, SubjectId> {
     let mut who_has: HashMap<Digest, Vec<usize>> = HashMap::new();
     for (person, digests) in people.iter().enumerate() {
@@ -19,8 +21,9 @@ pub(crate) fn plan(
     }
     let mut decided = known.clone();
     let mut done = vec![false; people.len()];
-    let mut next: VecDeque<usize> =
-        (0..people.len()).filter(|person| people[*person].iter().any(|digest| known.contains_key(digest))).collect();
+    let mut next: VecDeque<usize> = (0..people.len())
+        .filter(|person| people[*person].iter().any(|digest| known.contains_key(digest)))
+        .collect();
     let mut strangers = 0..people.len();
     loop {
         let person = match next.pop_front() {
@@ -35,7 +38,8 @@ pub(crate) fn plan(
             continue;
         }
         let digests = &people[person];
-        let Some(subject) = subject_of(digests, &decided).or_else(|| (!digests.is_empty()).then(&mut fresh)) else {
+        let Some(subject) = subject_of(digests, &decided).or_else(|| (!digests.is_empty()).then(&mut fresh))
+        else {
             continue;
         };
         for digest in digests {
@@ -67,7 +71,8 @@ mod tests {
     /// People by their digests, known digests by subject; expected subjects, where 100 and up are fresh.
     #[track_caller]
     fn check(people: &[&[u8]], known: &[(u8, u8)], expected: &[u8]) {
-        let people: Vec<Vec<Digest>> = people.iter().map(|ids| ids.iter().copied().map(digest).collect()).collect();
+        let people: Vec<Vec<Digest>> =
+            people.iter().map(|ids| ids.iter().copied().map(digest).collect()).collect();
         let known = known.iter().map(|(id, who)| (digest(*id), subject(*who))).collect();
         let mut made = 99;
         let decided = plan(&people, &known, || {

@@ -51,11 +51,18 @@ async fn one_person_is_one_subject() {
         answers.insert(task.await.unwrap());
     }
     assert_eq!(answers.len(), 1, "all agree");
-    assert_eq!(answers.iter().next().unwrap().iter().map(|(_, subject)| subject).collect::<HashSet<_>>().len(), 50);
+    assert_eq!(
+        answers.iter().next().unwrap().iter().map(|(_, subject)| subject).collect::<HashSet<_>>().len(),
+        50
+    );
 
     // Another tenant's person of the same number is another subject; a new identifier beside a known one is the same person.
     let ring = &rings[0];
-    let people = [(tenant("a"), vec![phone(7)]), (tenant("b"), vec![phone(7)]), (tenant("a"), vec![bsuid(7), phone(7)])];
+    let people = [
+        (tenant("a"), vec![phone(7)]),
+        (tenant("b"), vec![phone(7)]),
+        (tenant("a"), vec![bsuid(7), phone(7)]),
+    ];
     let subjects = ring.subjects(&people).await.unwrap();
     assert_ne!(subjects[0], subjects[1]);
     assert_eq!(subjects[0], subjects[2]);
@@ -66,7 +73,8 @@ async fn one_person_is_one_subject() {
         ring.tenant(&tenant("a")).await.unwrap().id_key.message(&"whatsapp:1".parse().unwrap(), "m"),
         rings[1].tenant(&tenant("a")).await.unwrap().id_key.message(&"whatsapp:1".parse().unwrap(), "m"),
     );
-    let stranger = Keyring::new(KeyringDb::connect(&url, 1).await.unwrap(), Arc::new(RootKey::generate().unwrap()));
+    let stranger =
+        Keyring::new(KeyringDb::connect(&url, 1).await.unwrap(), Arc::new(RootKey::generate().unwrap()));
     let refused = stranger.tenant(&tenant("a")).await.unwrap_err();
     assert!(refused.to_string().contains("--root-key"), "{refused}");
 
@@ -108,7 +116,8 @@ async fn overlapping_identifiers_met_at_once_are_one_subject() {
     assert_eq!(answers.len(), 1, "all agree");
     let later = Keyring::new(KeyringDb::connect(&url, 1).await.unwrap(), root);
     for n in 0..200 {
-        let both = later.subjects(&[(tenant("a"), vec![bsuid(n)]), (tenant("a"), vec![phone(n)])]).await.unwrap();
+        let both =
+            later.subjects(&[(tenant("a"), vec![bsuid(n)]), (tenant("a"), vec![phone(n)])]).await.unwrap();
         assert_eq!(both[0], both[1]);
     }
 }

@@ -8,8 +8,8 @@ use schemas::{RawRef, Reason};
 use crate::offset::{advance, big, int, unsigned};
 use crate::{Moved, OffsetMove, StoreError, ViewsDb};
 
-/// Keeps a fold and a batch of one view from crossing: batches share it, a fold has it alone.
-const FOLD_LOCK: i32 = 0x7469_6469;
+/// Keeps a fold and a batch from crossing: batches share it, a fold has it alone.
+const FOLD_LOCK: i64 = 0x7469_6469_6e67_7302;
 
 /// Whose bits they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +155,8 @@ pub struct Coverage {
     pub missing: Vec<RawRef>,
 }
 
-/// Records a batch's bits. A delivery that has left the table because all of it was routed stays out.
+/// Records a batch's bits. A delivery that has left the table because all of it was routed and applied stays out: it is below
+/// the watermark and has no row of what reached the output topics, which every other one there has.
 pub(crate) async fn mark(
     transaction: &Transaction<'_>,
     view: CoverageView,
@@ -165,9 +166,7 @@ pub(crate) async fn mark(
         return Ok(());
     }
     let number = view.number();
-    transaction
-        .execute("SELECT pg_advisory_xact_lock_shared($1, $2)", &[&FOLD_LOCK, &i32::from(number)])
-        .await?;
+    transaction.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&FOLD_LOCK]).await?;
     let partitions: Vec<i32> = change.0.keys().map(|raw| int(raw.partition)).collect();
     let offsets: Vec<i64> = change.0.keys().map(|raw| big(raw.offset)).collect();
     let whole: Vec<i16> = change.0.values().map(|bits| bits.whole as i16).collect();
@@ -180,9 +179,9 @@ pub(crate) async fn mark(
              SELECT $1, n.partition, n.raw_offset, n.whole, n.routed::varbit, n.parked::varbit, n.quarantined::varbit
              FROM unnest($2::integer[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[])
                   AS n (partition, raw_offset, whole, routed, parked, quarantined)
-             LEFT JOIN coverage_total t ON t.view = $1 AND t.partition = n.partition
+             LEFT JOIN coverage_total t ON t.partition = n.partition
              WHERE t.watermark IS NULL OR n.raw_offset >= t.watermark
-                OR EXISTS (SELECT FROM coverage o WHERE o.view = $1 AND o.partition = n.partition AND o.raw_offset = n.raw_offset)
+                OR EXISTS (SELECT FROM coverage o WHERE o.view = 0 AND o.partition = n.partition AND o.raw_offset = n.raw_offset)
              ON CONFLICT (view, partition, raw_offset) DO UPDATE
              SET whole = GREATEST(c.whole, excluded.whole), routed = either(c.routed, excluded.routed),
                  parked = either(c.parked, excluded.parked), quarantined = either(c.quarantined, excluded.quarantined)",
@@ -237,23 +236,20 @@ impl ViewsDb {
         Ok(Moved::Applied)
     }
 
-    /// Moves the watermark over deliveries that are all accounted for, and takes those that became events entirely out of
-    /// the table into the totals. At most some ten thousand at a time; returns how many went.
-    pub async fn fold_coverage(&self, view: CoverageView) -> Result<u64, StoreError> {
+    /// Moves the watermark over deliveries that are all accounted for, and takes those that became events and were applied
+    /// entirely out of the table into the totals. At most some ten thousand at a time; returns how many went.
+    pub async fn fold_coverage(&self) -> Result<u64, StoreError> {
         let mut connection = self.get().await?;
         let transaction = connection.transaction().await?;
-        let number = view.number();
-        transaction
-            .execute("SELECT pg_advisory_xact_lock($1, $2)", &[&FOLD_LOCK, &i32::from(number)])
-            .await?;
-        // A delivery is accounted for when each of its items is somewhere, or all of it is.
+        transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&FOLD_LOCK]).await?;
         transaction
             .execute(
-                "INSERT INTO coverage_total (view, partition, watermark, items)
-                 SELECT $1, partition, 0, 0 FROM coverage WHERE view = $1 GROUP BY partition ON CONFLICT DO NOTHING",
-                &[&number],
+                "INSERT INTO coverage_total (partition, watermark, items)
+                 SELECT partition, 0, 0 FROM coverage WHERE view = 0 GROUP BY partition ON CONFLICT DO NOTHING",
+                &[],
             )
             .await?;
+        // A delivery is accounted for when each of its items is somewhere, or all of it is.
         transaction
             .execute(
                 "WITH ahead AS (
@@ -262,37 +258,39 @@ impl ViewsDb {
                             c.whole > 0 OR (length(c.routed) > 0 AND
                               bit_count(c.routed | c.parked | c.quarantined) = length(c.routed)) AS accounted
                      FROM coverage_total t JOIN LATERAL (
-                         SELECT * FROM coverage o WHERE o.view = $1 AND o.partition = t.partition AND o.raw_offset >= t.watermark
-                         ORDER BY o.raw_offset LIMIT 20000) c ON true
-                     WHERE t.view = $1),
+                         SELECT * FROM coverage o WHERE o.view = 0 AND o.partition = t.partition AND o.raw_offset >= t.watermark
+                         ORDER BY o.raw_offset LIMIT 20000) c ON true),
                  stop AS (
-                     SELECT partition, COALESCE(min(raw_offset) FILTER (WHERE gap <> -1 OR NOT accounted), max(raw_offset) + 1) AS at,
-                            bool_or(gap = -1) AS contiguous
+                     SELECT partition, COALESCE(min(raw_offset) FILTER (WHERE gap <> -1 OR NOT accounted), max(raw_offset) + 1) AS at
                      FROM ahead GROUP BY partition),
                  reach AS (
                      SELECT a.partition, max(a.raw_offset) + 1 AS watermark FROM ahead a JOIN stop s USING (partition)
-                     WHERE a.raw_offset < s.at AND a.gap = -1 AND a.accounted GROUP BY a.partition)
+                     WHERE a.raw_offset < s.at GROUP BY a.partition)
                  UPDATE coverage_total t SET watermark = r.watermark FROM reach r
-                 WHERE t.view = $1 AND t.partition = r.partition AND r.watermark > t.watermark",
-                &[&number],
+                 WHERE t.partition = r.partition AND r.watermark > t.watermark",
+                &[],
             )
             .await?;
         let row = transaction
             .query_one(
-                "WITH gone AS (
-                     DELETE FROM coverage c USING coverage_total t
-                     WHERE c.view = $1 AND t.view = $1 AND t.partition = c.partition AND c.raw_offset < t.watermark
-                       AND (c.whole = 1 OR (length(c.routed) > 0 AND bit_count(c.routed) = length(c.routed)))
-                     RETURNING c.partition, c.raw_offset, length(c.routed) AS items),
+                "WITH done AS (
+                     SELECT c.partition, c.raw_offset, length(c.routed) AS items
+                     FROM coverage_total t
+                     JOIN coverage c ON c.view = 0 AND c.partition = t.partition AND c.raw_offset < t.watermark
+                     LEFT JOIN coverage a ON a.view = 1 AND a.partition = c.partition AND a.raw_offset = c.raw_offset
+                     WHERE (c.whole = 1 AND length(c.routed) = 0)
+                        OR (length(c.routed) > 0 AND bit_count(c.routed) = length(c.routed)
+                            AND bit_count(a.routed) = length(c.routed))),
+                 gone AS (
+                     DELETE FROM coverage c USING done d WHERE c.partition = d.partition AND c.raw_offset = d.raw_offset),
                  counted AS (
-                     UPDATE coverage_total t SET items = t.items + g.items
-                     FROM (SELECT partition, sum(items) AS items FROM gone GROUP BY partition) g
-                     WHERE t.view = $1 AND t.partition = g.partition),
+                     UPDATE coverage_total t SET items = t.items + d.items
+                     FROM (SELECT partition, sum(items) AS items FROM done GROUP BY partition) d
+                     WHERE t.partition = d.partition),
                  cleared AS (
-                     DELETE FROM quarantine q USING gone g
-                     WHERE $1 = 0 AND q.partition = g.partition AND q.raw_offset = g.raw_offset)
-                 SELECT count(*) FROM gone",
-                &[&number],
+                     DELETE FROM quarantine q USING done d WHERE q.partition = d.partition AND q.raw_offset = d.raw_offset)
+                 SELECT count(*) FROM done",
+                &[],
             )
             .await?;
         transaction.commit().await?;
@@ -314,15 +312,14 @@ impl ViewsDb {
         let row = transaction
             .query_one(
                 "SELECT
-                     (SELECT COALESCE(sum(items), 0) FROM coverage_total WHERE view = 0)::bigint,
+                     (SELECT COALESCE(sum(items), 0) FROM coverage_total)::bigint,
                      COALESCE(sum(bit_count(routed)) FILTER (WHERE view = 0), 0)::bigint,
                      COALESCE(sum(bit_count(parked & ~routed & ~quarantined)) FILTER (WHERE view = 0), 0)::bigint,
                      COALESCE(sum(bit_count(quarantined & ~routed)) FILTER (WHERE view = 0), 0)::bigint,
                      count(*) FILTER (WHERE view = 0 AND whole = 2 AND bit_count(routed | parked | quarantined) = 0),
                      COALESCE(sum(length(routed)) FILTER (WHERE view = 0 AND
                          (whole < 2 OR bit_count(routed | parked | quarantined) > 0)), 0)::bigint,
-                     (SELECT COALESCE(sum(items), 0) FROM coverage_total WHERE view = 1)::bigint
-                       + COALESCE(sum(bit_count(routed)) FILTER (WHERE view = 1), 0)::bigint
+                     COALESCE(sum(bit_count(routed)) FILTER (WHERE view = 1), 0)::bigint
                  FROM coverage",
                 &[],
             )
@@ -332,7 +329,7 @@ impl ViewsDb {
             .query(
                 "SELECT r.partition, o, count(*) OVER ()
                  FROM unnest($1::integer[], $2::bigint[]) AS r (partition, committed)
-                 LEFT JOIN coverage_total t ON t.view = 0 AND t.partition = r.partition
+                 LEFT JOIN coverage_total t ON t.partition = r.partition
                  CROSS JOIN LATERAL generate_series(COALESCE(t.watermark, 0), r.committed - 1) AS o
                  LEFT JOIN coverage c ON c.view = 0 AND c.partition = r.partition AND c.raw_offset = o
                  WHERE c.raw_offset IS NULL
@@ -348,7 +345,7 @@ impl ViewsDb {
             routed: number(0) + number(1),
             unroutable: number(2),
             quarantined: number(3) + whole_quarantined,
-            projected: number(6),
+            projected: number(0) + number(6),
             missing_count: missing.first().map_or(0, |row| unsigned(row.get(2))),
             missing: missing
                 .iter()

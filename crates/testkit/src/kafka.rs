@@ -74,7 +74,12 @@ impl Kafka {
         let mut command = Command::new(script());
         command.args(words).arg("--data").arg(folder).stdin(Stdio::null());
         let ran = command.output().await.context("deploy/local/kafka did not start")?;
-        ensure!(ran.status.success(), "deploy/local/kafka {}: {}", words[0], String::from_utf8_lossy(&ran.stderr));
+        ensure!(
+            ran.status.success(),
+            "deploy/local/kafka {}: {}",
+            words[0],
+            String::from_utf8_lossy(&ran.stderr)
+        );
         Ok(String::from_utf8(ran.stdout)?.trim().to_owned())
     }
 }

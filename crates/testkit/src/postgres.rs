@@ -38,7 +38,8 @@ impl Postgres {
     pub fn crash(&self) {
         if let Some(pid) = self.server.pid() {
             // It may be starting again at this moment.
-            let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
     }
 

@@ -26,7 +26,12 @@ async fn router_is_at(rig: &Rig, partition: u32, next: u64) {
     let topic = Topic::new(rig.topics.raw()).unwrap();
     let mut consumer = rig
         .log
-        .subscribe(Subscription { group: "router".into(), member: "r".into(), topics: vec![topic], max_batch: 1 })
+        .subscribe(Subscription {
+            group: "router".into(),
+            member: "r".into(),
+            topics: vec![topic],
+            max_batch: 1,
+        })
         .await
         .unwrap();
     let Delivery::Assigned(assignment) = consumer.next().await.unwrap() else { panic!("not assigned first") };
@@ -72,7 +77,8 @@ async fn every_item_is_accounted_for_once_and_a_hole_is_rerouted() {
         assert_eq!((coverage.missing_count, coverage.missing.as_slice()), (missing.len() as u64, missing));
     };
     check(5, 1, 2, &[raw(5)]).await;
-    let listed: Vec<_> = db.quarantine().await.unwrap().into_iter().map(|row| (row.raw, row.reason)).collect();
+    let listed: Vec<_> =
+        db.quarantine().await.unwrap().into_iter().map(|row| (row.raw, row.reason)).collect();
     assert_eq!(listed, [(raw(1), Reason::NotJson), (raw(3), Reason::NoAsset)]);
 
     // The hole gets old and is sent through the router again.

@@ -4,9 +4,9 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use schemas::{
-    Asset, Channel, ContactProfile, Content, ConversationId, DeliveryStatus, Direction, Edited, Event, EventId, Kind,
-    MessageContent, MessageKey, Postback, RawPosition, RawRef, Reaction, Source, Status, SubjectId, TenantId,
-    Unrecognized, Watermark,
+    Asset, Channel, ContactProfile, Content, ConversationId, DeliveryStatus, Direction, Edited, Event,
+    EventId, Kind, MessageContent, MessageKey, Postback, RawPosition, RawRef, Reaction, Source, Status,
+    SubjectId, TenantId, Unrecognized, Watermark,
 };
 
 /// The tenants of every history.
@@ -34,7 +34,8 @@ pub(crate) fn shuffled(events: &[Event], seed: u64) -> Vec<Event> {
 /// A plain text in a conversation of its own number.
 pub(crate) fn text(number: u64, conversation: u8) -> Event {
     let raw = RawRef { partition: 0, offset: number };
-    let mut event = blank(raw, &tenants()[0], conversation, EventId::from_bytes(u128::from(number).to_be_bytes()));
+    let mut event =
+        blank(raw, &tenants()[0], conversation, EventId::from_bytes(u128::from(number).to_be_bytes()));
     event.kind = Kind::MessageReceived;
     event.message = Some(MessageKey::from_bytes(u128::from(number).to_be_bytes()));
     event.occurred_ms = i64::try_from(number).unwrap();
@@ -89,13 +90,26 @@ fn event(random: &mut StdRng, raw: RawRef) -> Event {
     let word = |random: &mut StdRng| Some(format!("text {}", random.random_range(0..1000)));
     (event.kind, event.content) = match random.random_range(0..14) {
         0..=3 => {
-            let kind =
-                if event.direction == Some(Direction::Out) { Kind::MessageSent } else { Kind::MessageReceived };
-            (kind, Content::Message(MessageContent { kind: "text".into(), text: word(random), ..MessageContent::default() }))
+            let kind = if event.direction == Some(Direction::Out) {
+                Kind::MessageSent
+            } else {
+                Kind::MessageReceived
+            };
+            (
+                kind,
+                Content::Message(MessageContent {
+                    kind: "text".into(),
+                    text: word(random),
+                    ..MessageContent::default()
+                }),
+            )
         }
         4 | 5 => {
             let revision = random.random_bool(0.5).then(|| random.random_range(1..4));
-            (Kind::MessageEdited, Content::Edited(Edited { text: word(random), revision, attachments: Vec::new() }))
+            (
+                Kind::MessageEdited,
+                Content::Edited(Edited { text: word(random), revision, attachments: Vec::new() }),
+            )
         }
         6 if random.random_bool(0.5) => (Kind::MessageDeleted, Content::Deleted),
         6 | 7 => {

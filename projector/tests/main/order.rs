@@ -48,7 +48,11 @@ async fn the_rows_know_no_order_no_repeats_and_no_batches() {
         let expected = projected(&views(&postgres).await, &events, 0).await;
         assert!(expected.iter().any(|(_, _, messages)| messages.iter().any(|message| message.deleted)));
         assert!(expected.iter().any(|(_, _, messages)| messages.iter().any(|message| message.edited)));
-        assert!(expected.iter().any(|(_, _, messages)| messages.iter().any(|message| !message.reactions.is_empty())));
+        assert!(
+            expected
+                .iter()
+                .any(|(_, _, messages)| messages.iter().any(|message| !message.reactions.is_empty()))
+        );
         for order in 1..4 {
             let got = projected(&views(&postgres).await, &shuffled(&events, order), order).await;
             assert!(got == expected, "history {seed} in order {order}");

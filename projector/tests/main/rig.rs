@@ -97,7 +97,8 @@ impl Rig {
             let encoded = event.encode();
             let headers = encoded.headers.into_iter().map(|(name, value)| Header::new(name, value)).collect();
             let record = Record { key: Some(encoded.key), value: Some(encoded.value), headers };
-            pending.push(self.log.append(&self.at(self.topics.events(), event.partition(3)), record).unwrap());
+            pending
+                .push(self.log.append(&self.at(self.topics.events(), event.partition(3)), record).unwrap());
         }
         for pending in pending {
             pending.await.unwrap();
@@ -119,6 +120,10 @@ impl Rig {
 
     /// Waits until every projection has read all there is.
     pub(crate) async fn caught_up(&self) {
+        until("PostgreSQL answers", || async {
+            ViewsDb::connect(&self.url, ViewsRole::Reader, 1).await.is_ok()
+        })
+        .await;
         let db = self.reader().await;
         let topics = [
             ("conversation", self.topics.events(), 3),
@@ -139,7 +144,8 @@ impl Rig {
             let Ok(offsets) = db.offsets().await else { return false };
             ends.iter().all(|(projection, topic, partition, end)| {
                 offsets.iter().any(|offset| {
-                    (offset.projection.as_str(), &offset.topic, offset.partition) == (*projection, topic, *partition)
+                    (offset.projection.as_str(), &offset.topic, offset.partition)
+                        == (*projection, topic, *partition)
                         && offset.next == *end
                 })
             })

@@ -67,7 +67,10 @@ fn number(rest: &mut Bytes) -> Option<u32> {
     Some(u32::from_le_bytes(take(rest, 4)?.as_ref().try_into().ok()?))
 }
 
-#[expect(clippy::option_option, reason = "the outer says whether the bytes are sound, the inner whether the field is there")]
+#[expect(
+    clippy::option_option,
+    reason = "the outer says whether the bytes are sound, the inner whether the field is there"
+)]
 fn field(rest: &mut Bytes) -> Option<Option<Bytes>> {
     match number(rest)? {
         ABSENT => Some(None),

@@ -15,7 +15,9 @@ use super::group::{Group, Told};
 use super::log::Shared;
 use super::writer::Command;
 use crate::backend::{ConsumerBackend, ConsumerControls};
-use crate::{Assignment, Batch, ConsumeError, Delivery, LogError, Revocation, Start, Subscription, TopicPartition};
+use crate::{
+    Assignment, Batch, ConsumeError, Delivery, LogError, Revocation, Start, Subscription, TopicPartition,
+};
 
 type Answer = (Vec<TopicPartition>, HashMap<TopicPartition, Start>);
 
@@ -110,9 +112,12 @@ impl EmbeddedConsumer {
             let bounds = controls.shared.bounds(&at).map_err(fatal)?;
             let next = match starts.get(&at).copied().unwrap_or(Start::Committed) {
                 Start::Offset(offset) => offset,
-                Start::Committed => {
-                    controls.shared.store.position(&controls.name, place).map_err(fatal)?.unwrap_or(bounds.earliest)
-                }
+                Start::Committed => controls
+                    .shared
+                    .store
+                    .position(&controls.name, place)
+                    .map_err(fatal)?
+                    .unwrap_or(bounds.earliest),
             };
             if next < bounds.earliest || next > bounds.end {
                 return Err(ConsumeError::PositionGone { at });
@@ -139,7 +144,8 @@ impl EmbeddedConsumer {
             if cursor.next >= bounds.end {
                 continue;
             }
-            let (store, place, from, max) = (self.controls.shared.store.clone(), cursor.place, cursor.next, self.max_batch);
+            let (store, place, from, max) =
+                (self.controls.shared.store.clone(), cursor.place, cursor.next, self.max_batch);
             let read = tokio::task::spawn_blocking(move || store.read(place, from, bounds.end, max));
             let (records, next) = read.await.map_err(fatal)?.map_err(fatal)?;
             let mut now = self.controls.lock();
@@ -223,7 +229,12 @@ impl ConsumerControls for Controls {
         let (_, place) = self.shared.locate(at).map_err(fatal)?;
         loop {
             let (confirm, confirmed) = oneshot::channel();
-            match self.shared.commands.try_send(Command::Commit { group: self.name.clone(), at: place, next, confirm }) {
+            match self.shared.commands.try_send(Command::Commit {
+                group: self.name.clone(),
+                at: place,
+                next,
+                confirm,
+            }) {
                 Ok(()) => return confirmed.await.unwrap_or_else(|_| Err(fatal("the log was closed"))),
                 // The queue is full of appends: they are on their way to disk, and there is room in a moment.
                 Err(TrySendError::Full(_)) => tokio::time::sleep(Duration::from_millis(5)).await,

@@ -40,7 +40,10 @@ struct Member {
 /// What a member is told by its group.
 pub(super) enum Told {
     Assign(Vec<TopicPartition>),
-    Revoke { partitions: Vec<TopicPartition>, release: oneshot::Sender<()> },
+    Revoke {
+        partitions: Vec<TopicPartition>,
+        release: oneshot::Sender<()>,
+    },
     /// Another member took this one's name.
     Replaced,
 }
@@ -61,7 +64,10 @@ impl Group {
 
     /// Joins; a member of the same name is replaced, as a restarted static member replaces its former self.
     pub(super) fn join(
-        self: &Arc<Self>, shared: &Weak<Shared>, name: &str, topics: Vec<Topic>,
+        self: &Arc<Self>,
+        shared: &Weak<Shared>,
+        name: &str,
+        topics: Vec<Topic>,
     ) -> (u64, mpsc::UnboundedReceiver<Told>) {
         let (tell, told) = mpsc::unbounded_channel();
         let id = {
@@ -151,8 +157,12 @@ impl State {
         let mut wanted = BTreeMap::new();
         for topic in topics {
             let Some(facts) = log.topic(topic) else { continue };
-            let members: Vec<u64> =
-                self.members.iter().filter(|member| member.topics.contains(topic)).map(|member| member.id).collect();
+            let members: Vec<u64> = self
+                .members
+                .iter()
+                .filter(|member| member.topics.contains(topic))
+                .map(|member| member.id)
+                .collect();
             let count = facts.partitions.len();
             let share = count / members.len().max(1);
             let mut larger = count % members.len().max(1);

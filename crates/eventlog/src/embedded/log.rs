@@ -20,7 +20,8 @@ use super::writer::{Command, Writer};
 use super::{codec, sweep};
 use crate::backend::{Backend, ConsumerBackend, ReaderBackend};
 use crate::{
-    AppendError, Bounds, LogError, MAX_RECORD_BYTES, Pending, Record, Subscription, Topic, TopicPartition, TopicSpec,
+    AppendError, Bounds, LogError, MAX_RECORD_BYTES, Pending, Record, Subscription, Topic, TopicPartition,
+    TopicSpec,
 };
 
 /// Where the embedded log lives, and its bounds.
@@ -109,7 +110,9 @@ impl Shared {
 
     /// The partition, and its place in the store.
     pub(super) fn locate(&self, at: &TopicPartition) -> Result<(Arc<TopicState>, (u32, u32)), LogError> {
-        let topic = self.topic(&at.topic).ok_or_else(|| LogError::Fatal { cause: format!("no topic {}", at.topic) })?;
+        let topic = self
+            .topic(&at.topic)
+            .ok_or_else(|| LogError::Fatal { cause: format!("no topic {}", at.topic) })?;
         if at.partition >= topic.facts.partitions {
             return Err(LogError::Fatal { cause: format!("no partition {at}") });
         }
@@ -120,7 +123,10 @@ impl Shared {
     pub(super) fn bounds(&self, at: &TopicPartition) -> Result<Bounds, LogError> {
         let (topic, place) = self.locate(at)?;
         let partition = &topic.partitions[place.1 as usize];
-        Ok(Bounds { earliest: partition.low.load(Ordering::Acquire), end: partition.end.load(Ordering::Acquire) })
+        Ok(Bounds {
+            earliest: partition.low.load(Ordering::Acquire),
+            end: partition.end.load(Ordering::Acquire),
+        })
     }
 }
 
@@ -131,7 +137,9 @@ impl EmbeddedLog {
 
     fn open_blocking(config: &EmbeddedConfig) -> Result<Self, LogError> {
         let folder = config.folder.display().to_string();
-        let io = |cause: std::io::Error| LogError::Fatal { cause: format!("the embedded log's folder {folder}: {cause}") };
+        let io = |cause: std::io::Error| LogError::Fatal {
+            cause: format!("the embedded log's folder {folder}: {cause}"),
+        };
         std::fs::create_dir_all(&config.folder).map_err(io)?;
         let lock = File::options()
             .write(true)
@@ -162,7 +170,8 @@ impl EmbeddedLog {
             closed: AtomicBool::new(false),
         });
         let writer = Writer::new(shared.clone(), waiting);
-        let writer = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run()).map_err(io)?;
+        let writer =
+            std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run()).map_err(io)?;
         let (sweeping, stop) = sync_channel(0);
         let (swept, config) = (Arc::downgrade(&shared), config.clone());
         let sweeper = std::thread::Builder::new()

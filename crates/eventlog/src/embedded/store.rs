@@ -166,7 +166,13 @@ impl Store {
     }
 
     /// Up to `max` records from `from` on, below `end`, and where to read on.
-    pub(super) fn read(&self, at: (u32, u32), from: u64, end: u64, max: usize) -> Result<(Vec<Stored>, u64), LogError> {
+    pub(super) fn read(
+        &self,
+        at: (u32, u32),
+        from: u64,
+        end: u64,
+        max: usize,
+    ) -> Result<(Vec<Stored>, u64), LogError> {
         let mut found = Vec::new();
         let mut size_bytes = 0;
         let mut next = end;
@@ -179,25 +185,29 @@ impl Store {
             let offset = offset_of(&key).ok_or_else(|| broken("a record's key is damaged"))?;
             let bytes = Bytes::copy_from_slice(&bytes);
             size_bytes += bytes.len();
-            let (timestamp_ms, record) =
-                codec::decode(&bytes).ok_or_else(|| broken(format!("the record at offset {offset} is damaged")))?;
+            let (timestamp_ms, record) = codec::decode(&bytes)
+                .ok_or_else(|| broken(format!("the record at offset {offset} is damaged")))?;
             found.push(Stored { offset, timestamp_ms, record });
         }
         Ok((found, next))
     }
 
     /// Removes what is older than `cutoff_ms`, at most `max` records; the partition's new low end, if any went.
-    pub(super) fn expire(&self, at: (u32, u32), end: u64, cutoff_ms: i64, max: usize) -> Result<Option<u64>, LogError> {
+    pub(super) fn expire(
+        &self,
+        at: (u32, u32),
+        end: u64,
+        cutoff_ms: i64,
+        max: usize,
+    ) -> Result<Option<u64>, LogError> {
         let mut batch = self.batch();
         let mut low = None;
-        let mut count = 0;
-        for entry in self.records.range(key(at.0, at.1, 0)..key(at.0, at.1, end)) {
+        for entry in self.records.range(key(at.0, at.1, 0)..key(at.0, at.1, end)).take(max) {
             let (key, bytes) = entry.into_inner().map_err(broken)?;
-            if count == max || codec::timestamp_ms(&bytes).is_some_and(|time| time >= cutoff_ms) {
+            if codec::timestamp_ms(&bytes).is_some_and(|time| time >= cutoff_ms) {
                 break;
             }
             low = offset_of(&key).map(|offset| offset + 1);
-            count += 1;
             batch.remove(&self.records, key);
         }
         if let Some(low) = low {

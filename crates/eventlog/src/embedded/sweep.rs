@@ -65,13 +65,20 @@ fn expire(shared: &Shared, at: (u32, u32), state: &PartitionState, cutoff_ms: i6
     Ok(())
 }
 
-fn compact(shared: &Shared, at: (u32, u32), state: &PartitionState, config: &EmbeddedConfig) -> Result<(), LogError> {
+fn compact(
+    shared: &Shared,
+    at: (u32, u32),
+    state: &PartitionState,
+    config: &EmbeddedConfig,
+) -> Result<(), LogError> {
     let end = state.end.load(Ordering::Acquire);
     let mut done = state.compacted.load(Ordering::Acquire);
     let grown = end - done >= GROWTH_RECORDS.max(done / 2);
     let overdue = || -> Result<bool, LogError> {
         let (oldest, _) = shared.store.read(at, done, end, 1)?;
-        Ok(oldest.first().is_some_and(|oldest| oldest.timestamp_ms <= before(config.compaction_lag.as_millis())))
+        Ok(oldest
+            .first()
+            .is_some_and(|oldest| oldest.timestamp_ms <= before(config.compaction_lag.as_millis())))
     };
     if end == done || !(grown || overdue()?) {
         return Ok(());
@@ -94,7 +101,9 @@ fn pass(shared: &Shared, at: (u32, u32), done: u64, end: u64, tombstones_ms: i64
     let mut upto = done;
     while upto < end && newest.len() < PASS_KEYS {
         let (records, after) = shared.store.read(at, upto, end, READ_RECORDS)?;
-        newest.extend(records.iter().filter_map(|stored| Some((hash(stored.record.key.as_deref()?), stored.offset))));
+        newest.extend(
+            records.iter().filter_map(|stored| Some((hash(stored.record.key.as_deref()?), stored.offset))),
+        );
         upto = after;
     }
     let mut next = 0;
@@ -107,7 +116,9 @@ fn pass(shared: &Shared, at: (u32, u32), done: u64, end: u64, tombstones_ms: i64
             let Some(key) = &stored.record.key else { return false };
             let superseded = newest.get(&hash(key)).is_some_and(|newest| *newest > stored.offset);
             // What it deleted has gone before it: that has smaller offsets.
-            let spent = stored.record.value.is_none() && stored.timestamp_ms < tombstones_ms && stored.offset + 1 != end;
+            let spent = stored.record.value.is_none()
+                && stored.timestamp_ms < tombstones_ms
+                && stored.offset + 1 != end;
             superseded || spent
         });
         let goes: Vec<u64> = goes.map(|stored| stored.offset).collect();

@@ -30,7 +30,8 @@ pub(super) struct Admin {
 
 impl Admin {
     pub(super) fn new(config: KafkaConfig) -> Result<Self, LogError> {
-        let meta = BaseConsumer::from_config_and_context(&config.onlooker(), Onlooker::default()).map_err(|e| error::log(&e))?;
+        let meta = BaseConsumer::from_config_and_context(&config.onlooker(), Onlooker::default())
+            .map_err(|e| error::log(&e))?;
         Ok(Self { config, meta, client: Mutex::default(), groups: Mutex::default() })
     }
 
@@ -62,8 +63,11 @@ impl Admin {
 
     /// How many partitions, and whether each has a leader.
     fn layout(&self, topic: &Topic) -> Result<Option<(u32, bool)>, LogError> {
-        let metadata = self.meta.fetch_metadata(Some(topic.as_str()), PATIENCE).map_err(|cause| self.words(&cause))?;
-        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic.as_str()) else { return Ok(None) };
+        let metadata =
+            self.meta.fetch_metadata(Some(topic.as_str()), PATIENCE).map_err(|cause| self.words(&cause))?;
+        let Some(found) = metadata.topics().iter().find(|found| found.name() == topic.as_str()) else {
+            return Ok(None);
+        };
         match found.error().map(Code::from) {
             None => {
                 let led = found.partitions().iter().all(|partition| partition.leader() >= 0);
@@ -77,9 +81,9 @@ impl Admin {
     /// Blocks.
     pub(super) fn bounds(&self, at: &TopicPartition) -> Result<Bounds, LogError> {
         watermarks(&self.meta, at).map_err(|cause| match cause {
-            KafkaError::MetadataFetch(Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-                LogError::Fatal { cause: format!("no partition {at}") }
-            }
+            KafkaError::MetadataFetch(
+                Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic,
+            ) => LogError::Fatal { cause: format!("no partition {at}") },
             other => error::log(&other),
         })
     }
@@ -93,7 +97,9 @@ impl Admin {
             match committed(&client, std::slice::from_ref(at), PATIENCE) {
                 Ok(found) => return Ok(found.get(at).copied()),
                 // A coordinator that is only starting is worth a moment.
-                Err(cause) if cause.rdkafka_error_code().is_some_and(error::is_away) && Instant::now() < until => {
+                Err(cause)
+                    if cause.rdkafka_error_code().is_some_and(error::is_away) && Instant::now() < until =>
+                {
                     std::thread::sleep(Duration::from_millis(50));
                 }
                 Err(cause) => return Err(error::log(&cause)),
@@ -130,8 +136,11 @@ impl Admin {
         }
         let settings = self.topic_settings(spec);
         let partitions = i32::try_from(spec.partitions.max(1)).unwrap_or(i32::MAX);
-        let mut topic =
-            NewTopic::new(spec.topic.as_str(), partitions, TopicReplication::Fixed(self.config.replication.max(1)));
+        let mut topic = NewTopic::new(
+            spec.topic.as_str(),
+            partitions,
+            TopicReplication::Fixed(self.config.replication.max(1)),
+        );
         for (name, value) in &settings {
             topic = topic.set(name, value);
         }
@@ -143,7 +152,9 @@ impl Admin {
                 Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
                 Err((name, code)) => {
                     return Err(match error::log(&KafkaError::AdminOp(code)) {
-                        LogError::Fatal { cause } => LogError::Fatal { cause: format!("topic {name}: {cause}") },
+                        LogError::Fatal { cause } => {
+                            LogError::Fatal { cause: format!("topic {name}: {cause}") }
+                        }
                         other => other,
                     });
                 }
@@ -154,7 +165,9 @@ impl Admin {
             match self.layout(&spec.topic) {
                 Ok(Some((_, true))) => return Ok(()),
                 Ok(_) if Instant::now() > until => {
-                    return Err(LogError::Unavailable { cause: format!("topic {} has no leaders yet", spec.topic) });
+                    return Err(LogError::Unavailable {
+                        cause: format!("topic {} has no leaders yet", spec.topic),
+                    });
                 }
                 Err(cause) if Instant::now() > until => return Err(cause),
                 Ok(_) | Err(_) => std::thread::sleep(Duration::from_millis(50)),
@@ -193,7 +206,8 @@ impl Admin {
 
 /// The bounds of a partition, asked of its leader.
 pub(super) fn watermarks<C: rdkafka::consumer::ConsumerContext>(
-    client: &BaseConsumer<C>, at: &TopicPartition,
+    client: &BaseConsumer<C>,
+    at: &TopicPartition,
 ) -> Result<Bounds, KafkaError> {
     let partition = i32::try_from(at.partition).unwrap_or(i32::MAX);
     let (low, high) = client.fetch_watermarks(at.topic.as_str(), partition, PATIENCE)?;
@@ -202,7 +216,9 @@ pub(super) fn watermarks<C: rdkafka::consumer::ConsumerContext>(
 
 /// What the client's group has committed in these partitions; those without a position are missing.
 pub(super) fn committed<C: rdkafka::consumer::ConsumerContext>(
-    client: &BaseConsumer<C>, partitions: &[TopicPartition], patience: Duration,
+    client: &BaseConsumer<C>,
+    partitions: &[TopicPartition],
+    patience: Duration,
 ) -> Result<HashMap<TopicPartition, u64>, KafkaError> {
     let asked = list(partitions.iter().map(|at| (at, Offset::Invalid)))?;
     let answered = client.committed_offsets(asked, patience)?;
@@ -222,7 +238,11 @@ pub(super) fn list<'a>(
 ) -> Result<TopicPartitionList, KafkaError> {
     let mut list = TopicPartitionList::new();
     for (at, offset) in partitions {
-        list.add_partition_offset(at.topic.as_str(), i32::try_from(at.partition).unwrap_or(i32::MAX), offset)?;
+        list.add_partition_offset(
+            at.topic.as_str(),
+            i32::try_from(at.partition).unwrap_or(i32::MAX),
+            offset,
+        )?;
     }
     Ok(list)
 }

@@ -138,8 +138,14 @@ impl KafkaConfig {
         config.set("group.instance.id", member);
         config.set("partition.assignment.strategy", "cooperative-sticky");
         config.set("session.timeout.ms", self.session_timeout.as_millis().to_string());
-        config.set("heartbeat.interval.ms", (self.session_timeout.as_millis() / 10).clamp(100, 3000).to_string());
-        config.set("max.poll.interval.ms", super::pump::POLL_INTERVAL.max(self.session_timeout).as_millis().to_string());
+        config.set(
+            "heartbeat.interval.ms",
+            (self.session_timeout.as_millis() / 10).clamp(100, 3000).to_string(),
+        );
+        config.set(
+            "max.poll.interval.ms",
+            super::pump::POLL_INTERVAL.max(self.session_timeout).as_millis().to_string(),
+        );
         config
     }
 

@@ -12,7 +12,8 @@ use super::producer::KafkaProducer;
 use super::reader::{KafkaReader, Readers};
 use crate::backend::{Backend, ConsumerBackend, ReaderBackend};
 use crate::{
-    AppendError, Bounds, Disposition, LogError, Pending, Record, Retention, Subscription, Topic, TopicPartition, TopicSpec,
+    AppendError, Bounds, Disposition, LogError, Pending, Record, Retention, Subscription, Topic,
+    TopicPartition, TopicSpec,
 };
 
 /// How long a wrong address may look like a slow one.
@@ -70,7 +71,10 @@ impl Backend for KafkaLog {
 
     async fn warm(&self, topic: &Topic, deadline: Duration) -> Result<(), LogError> {
         let until = Instant::now() + deadline;
-        let partitions = self.partitions(topic).await?.ok_or_else(|| LogError::Fatal { cause: format!("no topic {topic}") })?;
+        let partitions = self
+            .partitions(topic)
+            .await?
+            .ok_or_else(|| LogError::Fatal { cause: format!("no topic {topic}") })?;
         let beside = Topic::new(format!("{topic}.warm"))?;
         let spec = TopicSpec { topic: beside.clone(), partitions, retention: Retention::Age(WARM_KEPT) };
         self.ensure(&spec).await?;

@@ -114,7 +114,8 @@ impl KafkaProducer {
 }
 
 fn headers(record: &Record) -> Option<OwnedHeaders> {
-    let mut headers = (!record.headers.is_empty()).then(|| OwnedHeaders::new_with_capacity(record.headers.len()))?;
+    let mut headers =
+        (!record.headers.is_empty()).then(|| OwnedHeaders::new_with_capacity(record.headers.len()))?;
     for header in &record.headers {
         headers = headers.insert(Header { key: &header.name, value: Some(header.value.as_ref()) });
     }

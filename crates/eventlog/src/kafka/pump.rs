@@ -31,7 +31,11 @@ const SEEK: Duration = Duration::from_secs(5);
 type Client = BaseConsumer<Member>;
 
 pub(super) enum Command {
-    Seek { at: TopicPartition, offset: u64, confirm: oneshot::Sender<Result<(), ConsumeError>> },
+    Seek {
+        at: TopicPartition,
+        offset: u64,
+        confirm: oneshot::Sender<Result<(), ConsumeError>>,
+    },
     /// Some partition was paused or resumed.
     Pauses,
 }
@@ -82,9 +86,9 @@ fn hush(client: &Client, all: bool) {
         if silenced.contains(&at) == silent {
             continue;
         }
-        let done = list([(&at, Offset::Invalid)])
-            .map_err(|cause| cause.to_string())
-            .and_then(|one| if silent { client.pause(&one) } else { client.resume(&one) }.map_err(|e| e.to_string()));
+        let done = list([(&at, Offset::Invalid)]).map_err(|cause| cause.to_string()).and_then(|one| {
+            if silent { client.pause(&one) } else { client.resume(&one) }.map_err(|e| e.to_string())
+        });
         match done {
             Ok(()) if silent => drop(silenced.insert(at)),
             Ok(()) => drop(silenced.remove(&at)),
@@ -145,7 +149,8 @@ impl Pump<'_> {
                 None => break,
                 Some(Ok(message)) => {
                     got = true;
-                    let size = message.payload().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len);
+                    let size =
+                        message.payload().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len);
                     size_bytes += size;
                     if self.keep(&message, size) >= self.max_batch {
                         break;
@@ -177,7 +182,11 @@ impl Pump<'_> {
         };
         // Not ours any more: whoever has it reads it.
         let Some((source, epoch)) = found else { return 0 };
-        self.gathered.push(Queued { epoch, size_bytes, batch: Batch { source, records: vec![stored(message)] } });
+        self.gathered.push(Queued {
+            epoch,
+            size_bytes,
+            batch: Batch { source, records: vec![stored(message)] },
+        });
         1
     }
 
@@ -192,7 +201,9 @@ impl Pump<'_> {
     fn trouble(&self, cause: &KafkaError) {
         let member = self.client.context();
         match cause {
-            KafkaError::MessageConsumption(Code::AutoOffsetReset | Code::OffsetOutOfRange) => self.lost_positions(),
+            KafkaError::MessageConsumption(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
+                self.lost_positions()
+            }
             KafkaError::MessageConsumption(Code::PollExceeded | Code::PartitionEOF) => {}
             other => match error::consume(other) {
                 // librdkafka comes back by itself; whoever asks whether the log is there uses `ping`.

@@ -92,7 +92,8 @@ pub(super) struct KafkaReader {
 impl KafkaReader {
     pub(super) fn open(readers: Arc<Readers>, at: TopicPartition, from: u64) -> Result<Self, LogError> {
         let client = readers.take()?;
-        let offset = i64::try_from(from).map_err(|_| LogError::Fatal { cause: format!("{from} is not an offset") })?;
+        let offset =
+            i64::try_from(from).map_err(|_| LogError::Fatal { cause: format!("{from} is not an offset") })?;
         let start = list([(&at, Offset::Offset(offset))]).map_err(|cause| error::log(&cause))?;
         client.assign(&start).map_err(|cause| error::log(&cause))?;
         let lent = Arc::new(Lent { client: Some(client), readers, at });
@@ -110,10 +111,11 @@ impl ReaderBackend for KafkaReader {
         loop {
             let slice = until.saturating_duration_since(Instant::now()).min(SLICE);
             let (lent, next) = (self.lent.clone(), self.next);
-            let reading = self
-                .reading
-                .get_or_insert_with(|| tokio::task::spawn_blocking(move || lent.read(next, max_records.max(1), slice)));
-            let answer = reading.await.unwrap_or_else(|cause| Err(ReadError::Fatal { cause: cause.to_string() }));
+            let reading = self.reading.get_or_insert_with(|| {
+                tokio::task::spawn_blocking(move || lent.read(next, max_records.max(1), slice))
+            });
+            let answer =
+                reading.await.unwrap_or_else(|cause| Err(ReadError::Fatal { cause: cause.to_string() }));
             self.reading = None;
             match answer {
                 Ok(records) => {
@@ -184,7 +186,9 @@ impl Lent {
     /// What is wrong with the position; nothing when it was the position of the client's last reader.
     fn out_of_range(&self, client: &Client, next: u64) -> Option<ReadError> {
         match watermarks(client, &self.at) {
-            Ok(bounds) if next < bounds.earliest => Some(ReadError::Gone { at: self.at.clone(), offset: next }),
+            Ok(bounds) if next < bounds.earliest => {
+                Some(ReadError::Gone { at: self.at.clone(), offset: next })
+            }
             Ok(bounds) if next > bounds.end => {
                 let cause = format!("offset {next} of {} is beyond its end {}", self.at, bounds.end);
                 Some(ReadError::Fatal { cause })

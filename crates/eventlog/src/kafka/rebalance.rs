@@ -48,7 +48,10 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(
-        shared: Arc<Shared>, tell: mpsc::UnboundedSender<Told>, commands: Receiver<Command>, open: oneshot::Sender<()>,
+        shared: Arc<Shared>,
+        tell: mpsc::UnboundedSender<Told>,
+        commands: Receiver<Command>,
+        open: oneshot::Sender<()>,
     ) -> Self {
         Self { shared, tell, commands: Mutex::new(commands), silenced: Mutex::default(), _open: open }
     }
@@ -88,7 +91,12 @@ impl Member {
     }
 
     /// The answer; `None` when it was dropped, or did not come in time.
-    fn wait<T>(&self, client: &BaseConsumer<Self>, answer: &mut oneshot::Receiver<T>, patience: Duration) -> Option<T> {
+    fn wait<T>(
+        &self,
+        client: &BaseConsumer<Self>,
+        answer: &mut oneshot::Receiver<T>,
+        patience: Duration,
+    ) -> Option<T> {
         let until = Instant::now() + patience;
         loop {
             match answer.try_recv() {
@@ -106,7 +114,10 @@ impl Member {
             return client.incremental_assign(&TopicPartitionList::new());
         }
         let (answer, mut answered) = oneshot::channel();
-        self.tell(Ok(Delivery::Assigned(Assignment { partitions: partitions.clone(), answer: Some(answer) })));
+        self.tell(Ok(Delivery::Assigned(Assignment {
+            partitions: partitions.clone(),
+            answer: Some(answer),
+        })));
         let starts = self.wait(client, &mut answered, ANSWER).unwrap_or_default();
         let mut begins = Vec::new();
         for (at, position) in self.positions(client, partitions, &starts) {
@@ -127,7 +138,10 @@ impl Member {
 
     /// Where each partition begins, checked against what the log holds.
     fn positions(
-        &self, client: &BaseConsumer<Self>, partitions: Vec<TopicPartition>, starts: &HashMap<TopicPartition, Start>,
+        &self,
+        client: &BaseConsumer<Self>,
+        partitions: Vec<TopicPartition>,
+        starts: &HashMap<TopicPartition, Start>,
     ) -> Vec<(TopicPartition, Result<Offset, ConsumeError>)> {
         let start = |at: &TopicPartition| starts.get(at).copied().unwrap_or(Start::Committed);
         let unsaid: Vec<_> = partitions.iter().filter(|at| start(at) == Start::Committed).cloned().collect();
@@ -159,7 +173,9 @@ impl Member {
 
     /// Never taken for "none" because the coordinator is busy.
     fn committed(
-        &self, client: &BaseConsumer<Self>, partitions: &[TopicPartition],
+        &self,
+        client: &BaseConsumer<Self>,
+        partitions: &[TopicPartition],
     ) -> Result<HashMap<TopicPartition, u64>, KafkaError> {
         let until = Instant::now() + POSITIONS;
         loop {
@@ -225,7 +241,12 @@ impl ClientContext for Member {
 }
 
 impl ConsumerContext for Member {
-    fn rebalance(&self, client: &BaseConsumer<Self>, what: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        client: &BaseConsumer<Self>,
+        what: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
         let elements = partitions.elements();
         let partitions = elements.iter().filter_map(|element| {
             let topic = Topic::new(element.topic()).ok()?;

@@ -1,7 +1,9 @@
 //! Appending: order, exactness, limits.
 
 use bytes::Bytes;
-use eventlog::{AppendError, Disposition, Header, MAX_RECORD_BYTES, Record, Retention, Topic, TopicPartition};
+use eventlog::{
+    AppendError, Disposition, Header, MAX_RECORD_BYTES, Record, Retention, Topic, TopicPartition,
+};
 use std::time::Duration;
 
 use crate::stage::{Stage, append, on_both, read_from, record, soon, text};
@@ -38,7 +40,11 @@ async fn records_come_back_in_order_and_exact(stage: Stage) {
     assert_eq!(found.iter().map(|stored| stored.offset).collect::<Vec<_>>(), vec![0, 1, 2, 3]);
     assert!(found.iter().all(|stored| stored.timestamp_ms > 1_600_000_000_000));
     assert_eq!(found.into_iter().map(|stored| stored.record).collect::<Vec<_>>(), records);
-    assert_eq!(log.bounds(&TopicPartition::new(&topic, 0)).await.unwrap().end, 0, "the other partition is empty");
+    assert_eq!(
+        log.bounds(&TopicPartition::new(&topic, 0)).await.unwrap().end,
+        0,
+        "the other partition is empty"
+    );
 }
 
 async fn a_partition_keeps_the_order_of_many_appends(stage: Stage) {
@@ -64,7 +70,10 @@ async fn an_oversized_record_is_refused_and_the_largest_is_kept(stage: Stage) {
     let topic = stage.topic(&log, 1, Retention::Forever).await;
     let at = TopicPartition::new(&topic, 0);
     let refused = log.append(&at, record(vec![b'x'; MAX_RECORD_BYTES + 1])).unwrap_err();
-    assert!(matches!(refused, AppendError::TooLarge { size_bytes } if size_bytes == MAX_RECORD_BYTES + 1), "{refused}");
+    assert!(
+        matches!(refused, AppendError::TooLarge { size_bytes } if size_bytes == MAX_RECORD_BYTES + 1),
+        "{refused}"
+    );
     assert_eq!(refused.disposition(), Disposition::Park);
     let mut largest = Record {
         key: Some(Bytes::from_static(b"k")),

@@ -1,1 +1,213 @@
 //! What only the embedded log can show: one process, killed; one folder; a torn file.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use eventlog::{EmbeddedConfig, EventLog, LogError, Retention, Topic, TopicPartition, TopicSpec};
+
+use crate::stage::{append, read_from, record, soon, text};
+
+const FOLDER: &str = "TIDINGS_TEST_APPEND_IN";
+const PARTITIONS: u32 = 3;
+
+fn topic() -> Topic {
+    Topic::new("raw").unwrap()
+}
+
+async fn open(folder: &Path) -> EventLog {
+    EventLog::embedded(EmbeddedConfig::new(folder)).await.unwrap()
+}
+
+/// The process that the tests below kill: run by hand it has nothing to do. It appends numbered records as fast as it can
+/// and prints `partition offset number` only once the log has confirmed one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_child_that_is_killed() {
+    let Ok(folder) = std::env::var(FOLDER) else { return };
+    let log = open(Path::new(&folder)).await;
+    log.ensure(&TopicSpec { topic: topic(), partitions: PARTITIONS, retention: Retention::Forever })
+        .await
+        .unwrap();
+    let (waiting, mut confirmed) = tokio::sync::mpsc::channel(2_000);
+    tokio::spawn(async move {
+        let run = std::process::id();
+        for number in 0_u64.. {
+            let at = TopicPartition::new(&topic(), u32::try_from(number % u64::from(PARTITIONS)).unwrap());
+            let body = format!("{run}-{number}-{}", "x".repeat(usize::try_from(number % 700).unwrap()));
+            let pending = log.append(&at, record(body.clone())).unwrap();
+            waiting.send((at.partition, body, pending)).await.unwrap();
+        }
+    });
+    while let Some((partition, body, pending)) = confirmed.recv().await {
+        let offset = pending.await.unwrap();
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "\nconfirmed {partition} {offset} {body}").unwrap();
+        out.flush().unwrap();
+    }
+}
+
+/// What the child was told is durable.
+struct Confirmed {
+    partition: u32,
+    offset: u64,
+    body: String,
+}
+
+/// Starts the child and kills it -9 after so many confirmations; all that it was told until then.
+fn append_and_die(folder: &Path, after: usize) -> Vec<Confirmed> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "embedded::the_child_that_is_killed", "--nocapture"])
+        .env(FOLDER, folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = Vec::new();
+    for line in lines {
+        let line = line.unwrap();
+        let Some(rest) = line.strip_prefix("confirmed ") else { continue };
+        let mut words = rest.split(' ');
+        // The last line may be cut.
+        let (Some(partition), Some(offset), Some(body)) = (words.next(), words.next(), words.next()) else {
+            break;
+        };
+        let (Ok(partition), Ok(offset)) = (partition.parse(), offset.parse()) else { break };
+        told.push(Confirmed { partition, offset, body: body.to_owned() });
+        if told.len() == after {
+            kill(&mut child);
+        }
+    }
+    kill(&mut child);
+    assert!(told.len() >= after, "the child ended by itself after {} confirmations", told.len());
+    // The very last body may have been cut while it was printed.
+    told.pop();
+    told
+}
+
+fn kill(child: &mut Child) {
+    // SIGKILL; it may be dead already.
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Everything confirmed is there, at its offset; offsets are dense; nothing is there that was not appended.
+async fn check(log: &EventLog, told: &[Confirmed]) {
+    for partition in 0..PARTITIONS {
+        let found = read_from(log, &TopicPartition::new(&topic(), partition), 0).await;
+        for (expected, stored) in (0..).zip(&found) {
+            assert_eq!(stored.offset, expected);
+            let body = text(stored);
+            let mut words = body.split('-');
+            let number: u64 = words.nth(1).unwrap().parse().unwrap();
+            assert_eq!(number % u64::from(PARTITIONS), u64::from(partition), "invented: {body}");
+            assert_eq!(words.next().unwrap().len() as u64, number % 700, "cut: {body}");
+        }
+        for told in told.iter().filter(|told| told.partition == partition) {
+            let kept = found.get(usize::try_from(told.offset).unwrap()).map(text);
+            assert_eq!(kept.as_ref(), Some(&told.body), "lost at {partition}/{}", told.offset);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_confirmed_is_lost_when_the_process_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("log");
+    let mut told = Vec::new();
+    for after in [1, 700, 3_000, 20_000, 50] {
+        let store = store.clone();
+        let more = tokio::task::spawn_blocking(move || append_and_die(&store, after)).await.unwrap();
+        told.extend(more);
+    }
+    let log = open(&store).await;
+    check(&log, &told).await;
+    // And it goes on.
+    let at = TopicPartition::new(&topic(), 0);
+    let end = log.bounds(&at).await.unwrap().end;
+    assert_eq!(append(&log, &at, record("after")).await, end);
+}
+
+/// The newest journal of the store, and how many of its bytes are in use.
+fn journal(store: &Path) -> (PathBuf, u64) {
+    let number = |path: &Path| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+    let journals = std::fs::read_dir(store.join("store")).unwrap().map(|entry| entry.unwrap().path());
+    let journals = journals.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
+    let newest = journals.max_by_key(|path| number(path)).expect("a journal");
+    let bytes = std::fs::read(&newest).unwrap();
+    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+    (newest, used as u64)
+}
+
+/// A store that was killed, its confirmations, and its journal.
+async fn killed() -> (tempfile::TempDir, PathBuf, Vec<Confirmed>) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("log");
+    let at = store.clone();
+    let told = tokio::task::spawn_blocking(move || append_and_die(&at, 20_000)).await.unwrap();
+    (folder, store, told)
+}
+
+/// What a crash in the middle of a write leaves: part of a batch that nobody was told of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_tail_costs_nothing_that_was_confirmed() {
+    let (_folder, store, told) = killed().await;
+    // A real batch, cut: the store's own bytes, from its beginning.
+    let (path, used) = journal(&store);
+    let bytes = std::fs::read(&path).unwrap();
+    let whole = &bytes[..usize::try_from(used).unwrap()];
+    for torn in
+        [&whole[..1], &whole[..9], &whole[..40], b"garbage that is no batch".as_slice(), &[0xFF; 5_000]]
+    {
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(used).unwrap();
+        drop(file);
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(torn).unwrap();
+        drop(file);
+        let log = open(&store).await;
+        check(&log, &told).await;
+        log.close(Duration::from_secs(5)).await;
+        drop(log);
+        // Opening may have moved on to the next journal, or cut the torn part off.
+        let (now, _) = journal(&store);
+        if now != path {
+            return;
+        }
+    }
+}
+
+/// A file that lost its end loses what was in it, and nothing before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shortened_store_keeps_what_is_before_the_cut() {
+    let (_folder, store, told) = killed().await;
+    let (path, used) = journal(&store);
+    let cut = used - used / 10;
+    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(cut).unwrap();
+    let log = open(&store).await;
+    let mut kept = 0;
+    for partition in 0..PARTITIONS {
+        let found = read_from(&log, &TopicPartition::new(&topic(), partition), 0).await;
+        assert!((0..).zip(&found).all(|(expected, stored)| stored.offset == expected), "a hole");
+        let told = told.iter().filter(|told| told.partition == partition && told.offset < found.len() as u64);
+        for told in told {
+            assert_eq!(text(&found[usize::try_from(told.offset).unwrap()]), told.body);
+        }
+        kept += found.len();
+    }
+    assert!(kept >= told.len() / 2, "only {kept} of {} are left", told.len());
+    append(&log, &TopicPartition::new(&topic(), 0), record("after")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_folder_belongs_to_one_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("log");
+    let log = open(&store).await;
+    let refused = soon("a refusal", EventLog::embedded(EmbeddedConfig::new(&store))).await.err().unwrap();
+    assert!(matches!(refused, LogError::InUse { .. }), "{refused}");
+    assert!(refused.to_string().contains("--kafka"), "{refused}");
+    log.close(Duration::from_secs(5)).await;
+    drop(log);
+    open(&store).await;
+}

@@ -27,7 +27,9 @@ on_both!(
 
 async fn fill(log: &EventLog, topic: &Topic, partitions: u32, count: u32) {
     let waiting: Vec<_> = (0..count)
-        .map(|number| log.append(&TopicPartition::new(topic, number % partitions), record(number.to_string())).unwrap())
+        .map(|number| {
+            log.append(&TopicPartition::new(topic, number % partitions), record(number.to_string())).unwrap()
+        })
         .collect();
     for pending in waiting {
         pending.await.unwrap();
@@ -67,7 +69,10 @@ async fn a_member_may_begin_where_its_own_store_says(stage: Stage) {
         while begun.len() < 2 {
             match member.next().await.unwrap() {
                 Delivery::Assigned(assignment) => {
-                    let starts = assignment.partitions.iter().map(|at| (at.clone(), Start::Offset(u64::from(at.partition) + 10)));
+                    let starts = assignment
+                        .partitions
+                        .iter()
+                        .map(|at| (at.clone(), Start::Offset(u64::from(at.partition) + 10)));
                     let starts: HashMap<_, _> = starts.collect();
                     assignment.start(starts);
                 }
@@ -91,7 +96,9 @@ async fn a_position_that_is_not_there_is_never_skipped(stage: Stage) {
     let refused = soon("an error", async {
         loop {
             match member.next().await {
-                Ok(Delivery::Assigned(assignment)) => assignment.start(HashMap::from([(at.clone(), Start::Offset(11))])),
+                Ok(Delivery::Assigned(assignment)) => {
+                    assignment.start(HashMap::from([(at.clone(), Start::Offset(11))]))
+                }
                 Ok(other) => panic!("{other:?}"),
                 Err(refused) => return refused,
             }
@@ -134,7 +141,8 @@ fn work(mut member: Consumer, seen: Seen) -> Worker {
                 }
                 Delivery::Batch(batch) => {
                     for stored in &batch.records {
-                        *seen.lock().unwrap().entry((batch.source.partition, stored.offset)).or_insert(0) += 1;
+                        *seen.lock().unwrap().entry((batch.source.partition, stored.offset)).or_insert(0) +=
+                            1;
                     }
                     match member.handle().commit(&batch.source, batch.next_offset()).await {
                         Ok(()) | Err(ConsumeError::NotOurs { .. }) => {}
@@ -169,7 +177,8 @@ async fn two_members_share_and_hand_over_without_loss(stage: Stage) {
         async move {
             let mut number = 0;
             while !*stopped.borrow() {
-                append(&log, &TopicPartition::new(&topic, number % PARTITIONS), record(number.to_string())).await;
+                append(&log, &TopicPartition::new(&topic, number % PARTITIONS), record(number.to_string()))
+                    .await;
                 number += 1;
             }
         }
@@ -179,7 +188,9 @@ async fn two_members_share_and_hand_over_without_loss(stage: Stage) {
     until("a has all partitions", || async { a.owns() == all }).await;
     let b = work(log.subscribe(subscription("g", "b", &topic)).await.unwrap(), seen.clone());
     until("each has half of the partitions", || async {
-        a.owns().len() == 3 && b.owns().len() == 3 && a.owns().union(&b.owns()).copied().collect::<BTreeSet<_>>() == all
+        a.owns().len() == 3
+            && b.owns().len() == 3
+            && a.owns().union(&b.owns()).copied().collect::<BTreeSet<_>>() == all
     })
     .await;
     a.leave().await;
@@ -231,7 +242,10 @@ async fn only_the_owner_commits(stage: Stage) {
     let mut member = log.subscribe(subscription("g", "a", &topic)).await.unwrap();
     let handle = member.handle();
     let at = TopicPartition::new(&topic, 0);
-    assert!(matches!(handle.seek(&at, 0).await, Err(ConsumeError::NotOurs { .. })), "not before it is assigned");
+    assert!(
+        matches!(handle.seek(&at, 0).await, Err(ConsumeError::NotOurs { .. })),
+        "not before it is assigned"
+    );
     batch(&mut member).await;
     let elsewhere = TopicPartition::new(&topic, 7);
     assert!(matches!(handle.commit(&elsewhere, 1).await, Err(ConsumeError::NotOurs { .. })));
@@ -294,7 +308,11 @@ async fn a_paused_partition_is_silent_and_loses_nothing(stage: Stage) {
     let mut next = first.next_offset();
     while next < 1_001 {
         let batch = batch(&mut member).await;
-        assert_eq!((batch.source.clone(), batch.records[0].offset), (paused.clone(), next), "no gap, no repeat");
+        assert_eq!(
+            (batch.source.clone(), batch.records[0].offset),
+            (paused.clone(), next),
+            "no gap, no repeat"
+        );
         next = batch.next_offset();
     }
 }

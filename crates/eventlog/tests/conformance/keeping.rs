@@ -8,7 +8,11 @@ use eventlog::{ConsumeError, Delivery, EventLog, ReadError, Record, Retention, T
 
 use crate::stage::{Stage, append, batch, on_both, read_from, record, soon, subscription, text, until};
 
-on_both!(age_removes_the_oldest_and_says_so, keys_are_compacted_wherever_they_were_put, a_topic_stays_as_it_was_made);
+on_both!(
+    age_removes_the_oldest_and_says_so,
+    keys_are_compacted_wherever_they_were_put,
+    a_topic_stays_as_it_was_made
+);
 
 /// What makes Kafka as quick about it as a test needs.
 fn quick() -> Vec<(String, String)> {
@@ -45,7 +49,9 @@ async fn age_removes_the_oldest_and_says_so(mut stage: Stage) {
     let mut reader = log.reader(&at, 7).await.unwrap();
     let refused = soon("an error", reader.next(1, Duration::from_secs(30))).await.unwrap_err();
     assert!(matches!(&refused, ReadError::Gone { at: named, offset: 7 } if *named == at), "{refused}");
-    assert!(read_from(&log, &at, bounds.earliest).await.iter().all(|stored| stored.offset >= bounds.earliest));
+    assert!(
+        read_from(&log, &at, bounds.earliest).await.iter().all(|stored| stored.offset >= bounds.earliest)
+    );
     // The group's position went with them: that has to be said, not skipped.
     let mut member = log.subscribe(subscription("g", "a", &topic)).await.unwrap();
     let refused = soon("an error", async {
@@ -95,7 +101,10 @@ async fn keys_are_compacted_wherever_they_were_put(mut stage: Stage) {
     // The same key elsewhere is another record's business: the caller chose the partition.
     append(&log, &other, keyed("a", Some("elsewhere".into()))).await;
     append(&log, &one, keyed("b", None)).await;
-    let wanted = BTreeMap::from([("a".to_owned(), vec![Some("a19".to_owned())]), ("c".to_owned(), vec![Some("c19".to_owned())])]);
+    let wanted = BTreeMap::from([
+        ("a".to_owned(), vec![Some("a19".to_owned())]),
+        ("c".to_owned(), vec![Some("c19".to_owned())]),
+    ]);
     until("only the newest of each key is left, and nothing of a deleted one", || async {
         append(&log, &one, keyed("tick", Some("tick".into()))).await;
         let mut found = values(&log, &one).await;
@@ -124,7 +133,8 @@ async fn a_topic_stays_as_it_was_made(stage: Stage) {
     let log = stage.open().await;
     let topic = stage.topic(&log, 3, Retention::Forever).await;
     append(&log, &TopicPartition::new(&topic, 2), record("kept")).await;
-    let mut spec = eventlog::TopicSpec { topic: topic.clone(), partitions: 5, retention: Retention::Compacted };
+    let mut spec =
+        eventlog::TopicSpec { topic: topic.clone(), partitions: 5, retention: Retention::Compacted };
     log.ensure(&spec).await.unwrap();
     spec.partitions = 1;
     log.ensure(&spec).await.unwrap();

@@ -2,6 +2,8 @@
 //!
 //! What only one of them can show (a killed process, a killed broker, a torn file) is in `embedded` and `kafka`.
 
+#![expect(clippy::unwrap_used, reason = "a case that fails says where")]
+
 mod appending;
 mod embedded;
 mod groups;

@@ -6,7 +6,12 @@ use eventlog::{ReadError, Retention, TopicPartition};
 
 use crate::stage::{Stage, append, on_both, read_from, record, soon, text};
 
-on_both!(any_kept_position_can_be_read_again, a_reader_waits_for_what_comes, a_dropped_wait_loses_nothing, beyond_the_end_is_an_error);
+on_both!(
+    any_kept_position_can_be_read_again,
+    a_reader_waits_for_what_comes,
+    a_dropped_wait_loses_nothing,
+    beyond_the_end_is_an_error
+);
 
 async fn any_kept_position_can_be_read_again(stage: Stage) {
     let log = stage.open().await;
@@ -68,5 +73,9 @@ async fn beyond_the_end_is_an_error(stage: Stage) {
     let refused = soon("an error", reader.next(1, Duration::from_secs(30))).await.unwrap_err();
     assert!(matches!(refused, ReadError::Fatal { .. }), "{refused}");
     let mut reader = log.reader(&at, 1).await.unwrap();
-    assert_eq!(reader.next(1, Duration::from_millis(50)).await.unwrap(), vec![], "the end itself is a position");
+    assert_eq!(
+        reader.next(1, Duration::from_millis(50)).await.unwrap(),
+        vec![],
+        "the end itself is a position"
+    );
 }

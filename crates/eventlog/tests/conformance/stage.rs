@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use eventlog::{
-    Batch, Consumer, Delivery, EmbeddedConfig, EventLog, KafkaConfig, Record, Retention, Stored, Subscription, Topic,
-    TopicPartition, TopicSpec,
+    Batch, Consumer, Delivery, EmbeddedConfig, EventLog, KafkaConfig, Record, Retention, Stored,
+    Subscription, Topic, TopicPartition, TopicSpec,
 };
 use tempfile::TempDir;
 use testkit::Kafka;
@@ -153,7 +153,12 @@ pub(crate) async fn read_from(log: &EventLog, at: &TopicPartition, from: u64) ->
 }
 
 pub(crate) fn subscription(group: &str, member: &str, topic: &Topic) -> Subscription {
-    Subscription { group: format!("{group}-{topic}"), member: member.into(), topics: vec![topic.clone()], max_batch: 500 }
+    Subscription {
+        group: format!("{group}-{topic}"),
+        member: member.into(),
+        topics: vec![topic.clone()],
+        max_batch: 500,
+    }
 }
 
 pub(crate) fn group(group: &str, topic: &Topic) -> String {

@@ -14,14 +14,12 @@ CREATE TABLE coverage (
     PRIMARY KEY (view, partition, raw_offset)
 ) WITH (fillfactor = 85);
 
--- Deliveries below the watermark are all accounted for; those that became events entirely have left `coverage` and are
--- counted here.
+-- Deliveries below the watermark are all accounted for; those of which every item became an event and was applied have left
+-- `coverage`, in both views, and are counted here.
 CREATE TABLE coverage_total (
-    view smallint NOT NULL,
-    partition integer NOT NULL,
+    partition integer PRIMARY KEY,
     watermark bigint NOT NULL,
-    items bigint NOT NULL,
-    PRIMARY KEY (view, partition)
+    items bigint NOT NULL
 );
 
 CREATE TABLE quarantine (
