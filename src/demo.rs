@@ -168,6 +168,6 @@ async fn show(stage: &Stage, args: &Args) -> Result<bool, Failure> {
         }
     }
     board.connect_late(stage).await?;
-    verdict::settle(stage, &mut board).await?;
-    verdict::give(stage, &mut board).await
+    let equation = verdict::settle(stage, &mut board).await?;
+    verdict::give(stage, &mut board, &equation).await
 }

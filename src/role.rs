@@ -14,10 +14,11 @@ use schemas::Topics;
 use seal::RootKey;
 use secrecy::SecretString;
 use service::{Lifecycle, serve_monitor};
-use store::{KeyringDb, ViewsDb, ViewsRole};
+use store::{KeyringDb, StoreError, ViewsDb, ViewsRole};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cli::{Exit, Failure, line, secret, token};
 use crate::edge::EdgeArgs;
@@ -27,6 +28,8 @@ use crate::parts::{Parts, listen};
 
 const GRACE: Duration = Duration::from_secs(25);
 const CLOSE: Duration = Duration::from_secs(5);
+const DATABASE_WAIT: Duration = Duration::from_secs(60);
+const DATABASE_RETRY: Duration = Duration::from_secs(1);
 const KEYRING_CONNECTIONS: usize = 8;
 const PROJECTOR_CONNECTIONS: usize = 12;
 const READER_CONNECTIONS: usize = 8;
@@ -37,7 +40,8 @@ pub(crate) struct RoleArgs {
     /// Kafka: host:port,host:port
     #[arg(long, env = "TIDINGS_KAFKA_BROKERS", value_name = "BROKERS")]
     kafka: Option<String>,
-    /// The deployment's root key file; the same for every role
+    /// The deployment's root key file, the same for every role: one line `tidings-root-v1:` and 64 random hexadecimal
+    /// digits (openssl rand -hex 32), mode 0600
     #[arg(long, env = "TIDINGS_ROOT_KEY", value_name = "FILE")]
     root_key: PathBuf,
     /// Where /metrics, /healthz and /readyz are; for a private network only
@@ -187,11 +191,10 @@ pub(crate) async fn projector(args: ProjectorArgs) -> Result<ExitCode, Failure> 
     let role = Role::open("projector", args.role).await?;
     let Parts { log, plane, topics, registry, readiness, clock, .. } = &role.parts;
     if !args.no_migrate {
-        store::migrate_views(&args.postgres).await.context("migrating the views (--postgres)")?;
+        patiently("the views (--postgres)", || store::migrate_views(&args.postgres)).await?;
     }
-    let views = ViewsDb::connect(&args.postgres, ViewsRole::Projector, PROJECTOR_CONNECTIONS)
-        .await
-        .context("the views (--postgres)")?;
+    let connect = || ViewsDb::connect(&args.postgres, ViewsRole::Projector, PROJECTOR_CONNECTIONS);
+    let views = patiently("the views (--postgres)", connect).await?;
     let config = projector::Config {
         member: role.member.clone(),
         audit_key: args.audit_key,
@@ -223,9 +226,8 @@ pub(crate) async fn console(args: ConsoleArgs) -> Result<ExitCode, Failure> {
     let listener = listen(args.listen, "--listen").await?;
     info!("the admin API is at http://{}", listener.local_addr()?);
     let Parts { log, plane, root, topics, registry, readiness, clock } = &role.parts;
-    let views = ViewsDb::connect(&args.postgres, ViewsRole::Reader, READER_CONNECTIONS)
-        .await
-        .context("the views (--postgres)")?;
+    let connect = || ViewsDb::connect(&args.postgres, ViewsRole::Reader, READER_CONNECTIONS);
+    let views = patiently("the views (--postgres)", connect).await?;
     let console = console::Console::new(
         config,
         log.clone(),
@@ -325,6 +327,31 @@ impl Role {
         let code = self.life.run().await;
         self.parts.log.close(CLOSE).await;
         Ok(code)
+    }
+}
+
+/// Waits a while for a database that is not there yet: roles may start in any order, and before it.
+async fn patiently<T, F>(what: &'static str, mut attempt: impl FnMut() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let until = Instant::now() + DATABASE_WAIT;
+    loop {
+        match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(cause) if cause.disposition() == store::Disposition::Retry => {
+                if Instant::now() >= until {
+                    return Err(Failure::new(
+                        Exit::Unreachable,
+                        format!("{what}: {cause}"),
+                        "see whether PostgreSQL is up there, and whether the other roles or `tidings migrate` have made the tables",
+                    ));
+                }
+                warn!(error = %cause, "waiting for {what}");
+                tokio::time::sleep(DATABASE_RETRY).await;
+            }
+            Err(cause) => return Err(anyhow::Error::from(cause).context(what).into()),
+        }
     }
 }
 

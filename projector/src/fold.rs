@@ -15,7 +15,7 @@ use schemas::{
 use serde::Serialize;
 use store::{
     ContactChange, ConversationChange, ConversationChanges, DeletionChange, EditChange, MessageChange,
-    ReactionChange, StatusChange, WatermarkChange,
+    ReactionChange, SEVERAL, StatusChange, WatermarkChange,
 };
 
 const SENT: i16 = 1;
@@ -88,9 +88,9 @@ fn conversation(changes: &mut ConversationChanges, event: &Event) {
     };
     merge(&mut changes.conversations, (event.tenant.clone(), id), new, |known, new| {
         known.last_at_ms = known.last_at_ms.max(new.last_at_ms);
-        // As LEAST in SQL: nobody gives way to somebody.
+        // Nobody gives way to somebody, and two are a group.
         known.subject = match (known.subject, new.subject) {
-            (Some(one), Some(other)) => Some(one.min(other)),
+            (Some(one), Some(other)) if one != other => Some(SEVERAL),
             (one, other) => one.or(other),
         };
     });
@@ -110,7 +110,7 @@ fn message(changes: &mut ConversationChanges, event: &Event, content: &MessageCo
         event: event.id,
         conversation,
         direction: direction.as_str(),
-        kind: content.kind.clone(),
+        kind: word(&content.kind),
         content: bytes(content),
     };
     merge(&mut changes.messages, (event.tenant.clone(), key(event)), new, |known, new| {
@@ -118,6 +118,11 @@ fn message(changes: &mut ConversationChanges, event: &Event, content: &MessageCo
             *known = new;
         }
     });
+}
+
+/// Meta's word for what a message is, as a text that every database takes.
+fn word(kind: &str) -> String {
+    kind.chars().filter(|letter| !letter.is_control()).take(64).collect()
 }
 
 /// A pressed button shows as what the person said with it.

@@ -26,6 +26,9 @@ use crate::runner::{Runner, join};
 use crate::worker::Surroundings;
 
 const TIDY_EVERY: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a member without partitions is not ready.
+const SPARE: Duration = Duration::from_secs(15);
 
 /// Folds events into the views.
 pub struct Projector {
@@ -105,11 +108,13 @@ impl Projector {
         let watches = Arc::new(AtomicBool::new(false));
         let others = stop.child_token();
         let mut tasks = JoinSet::new();
+        let mut serving: Vec<Arc<AtomicBool>> = Vec::new();
         for projection in self.projections {
             let serves = match projection {
                 Projection::Audit { .. } => watches.clone(),
                 Projection::Conversation { .. } | Projection::Coverage { .. } => Arc::default(),
             };
+            serving.push(serves.clone());
             let consumer = join(&self.log, &projection, &self.config.member).await?;
             let around = Surroundings {
                 projection,
@@ -122,7 +127,7 @@ impl Projector {
             tasks.spawn(Runner::new(self.log.clone(), around, serves).run(consumer, others.clone()));
         }
         tasks.spawn(watch(self.monitor, self.config.check_every, watches, others.clone()));
-        self.ready.open();
+        tasks.spawn(open_when_serving(self.ready.clone(), serving, others.clone()));
         let mut outcome = Ok(());
         while let Some(ended) = tasks.join_next().await {
             // One that ends takes the others with it.
@@ -135,6 +140,24 @@ impl Projector {
         self.ready.close();
         outcome
     }
+}
+
+/// Ready with the first partitions of every view; a projector more than there are partitions is ready without, after a while.
+async fn open_when_serving(
+    ready: Gate,
+    serving: Vec<Arc<AtomicBool>>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let all = async {
+        while !serving.iter().all(|serves| serves.load(Ordering::Acquire)) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if stop.run_until_cancelled(tokio::time::timeout(SPARE, all)).await.is_some() {
+        ready.open();
+        stop.cancelled().await;
+    }
+    Ok(())
 }
 
 /// Waits for a database that is away; a schema that is not ours is refused.

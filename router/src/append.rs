@@ -1,44 +1,65 @@
 //! Appending a batch's outputs until every one of them is durable.
 
-use std::time::Duration;
-
 use eventlog::{AppendError, Disposition, EventLog, Record, TopicPartition};
 
-const PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+use crate::patience::Patience;
 
-/// Returns when all of `outputs` are durable. What the log does not confirm is appended again: ids make repeats harmless.
-pub(crate) async fn append_all(
-    log: &EventLog, mut outputs: Vec<(TopicPartition, Record)>,
-) -> Result<(), AppendError> {
-    let mut pause = PAUSE;
-    loop {
-        let mut pending = Vec::with_capacity(outputs.len());
+/// A record on its way, and which item of the batch it is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Output {
+    pub(crate) at: TopicPartition,
+    pub(crate) record: Record,
+    /// Number of the delivery in its batch and index of the item; none for a pointer.
+    pub(crate) of: Option<(usize, u32)>,
+}
+
+/// Returns when every output is durable, except those that the log takes from nobody: they come back, to be set aside.
+///
+/// What the log does not confirm is appended again: ids make repeats harmless. Records that were not handed over yet stay
+/// behind those that were, so that only an unconfirmed append ever changes places with a later one.
+pub(crate) async fn append_all(log: &EventLog, outputs: Vec<Output>) -> Result<Vec<Output>, AppendError> {
+    let mut patience = Patience::quick();
+    let mut refused = Vec::new();
+    let mut waiting = outputs;
+    while !waiting.is_empty() {
+        let mut pending = Vec::with_capacity(waiting.len());
+        let mut rest = Vec::new();
+        let mut outputs = waiting.into_iter();
+        for output in outputs.by_ref() {
+            // Cheap: keys and bodies are shared.
+            match log.append(&output.at, output.record.clone()) {
+                Ok(confirmed) => pending.push((output, confirmed)),
+                Err(cause) => match cause.disposition() {
+                    Disposition::Retry => {
+                        rest.push(output);
+                        break;
+                    }
+                    Disposition::Park => refused.push(output),
+                    Disposition::Stop => return Err(cause),
+                },
+            }
+        }
+        rest.extend(outputs);
         let mut again = Vec::new();
-        for (at, record) in outputs {
-            // Cheap: bodies are shared.
-            match log.append(&at, record.clone()) {
-                Ok(confirmed) => pending.push((at, record, confirmed)),
-                Err(cause) if cause.disposition() == Disposition::Retry => again.push((at, record)),
-                Err(cause) => return Err(cause),
-            }
-        }
-        let progress = !pending.is_empty();
-        for (at, record, confirmed) in pending {
+        let mut progress = false;
+        for (output, confirmed) in pending {
             match confirmed.await {
-                Ok(_) => {}
-                Err(cause) if cause.disposition() == Disposition::Retry => again.push((at, record)),
-                Err(cause) => return Err(cause),
+                Ok(_) => progress = true,
+                Err(cause) => match cause.disposition() {
+                    Disposition::Retry => again.push(output),
+                    Disposition::Park => refused.push(output),
+                    Disposition::Stop => return Err(cause),
+                },
             }
         }
-        if again.is_empty() {
-            return Ok(());
-        }
+        again.extend(rest);
+        waiting = again;
         if progress {
-            pause = PAUSE;
+            patience = Patience::quick();
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
-        outputs = again;
+        if !waiting.is_empty() {
+            patience.pause().await;
+        }
     }
+    Ok(refused)
 }

@@ -29,7 +29,7 @@ impl RouteError {
             Self::Log(cause) => cause.disposition() == Disposition::Retry,
             Self::Read(cause) => cause.disposition() == Disposition::Retry,
             Self::Consume(cause) => cause.disposition() == Disposition::Retry,
-            Self::Keyring(cause) => cause.disposition() == store_retry(),
+            Self::Keyring(cause) => cause.disposition() == keyring::Disposition::Retry,
             Self::Control(cause) => match cause {
                 ControlError::Log(cause) => cause.disposition() == Disposition::Retry,
                 ControlError::Read(cause) => cause.disposition() == Disposition::Retry,
@@ -39,8 +39,4 @@ impl RouteError {
             },
         }
     }
-}
-
-const fn store_retry() -> keyring::Disposition {
-    keyring::Disposition::Retry
 }

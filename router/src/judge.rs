@@ -32,6 +32,62 @@ pub(crate) struct Judged<'a> {
     pub(crate) received_ms: i64,
     pub(crate) routed: Vec<Routed<'a>>,
     pub(crate) pointers: Vec<Pointer>,
+    stamp: Stamp,
+}
+
+/// What all pointers of one attempt share.
+#[derive(Debug, Clone, Copy)]
+struct Stamp {
+    attempts: u32,
+    at_ms: i64,
+    judged_at: u64,
+}
+
+impl<'a> Judged<'a> {
+    fn new(raw: RawRef, wanted: &Wanted, state: &ControlState, now_ms: i64) -> Self {
+        let attempts = match wanted {
+            Wanted::All { attempts } => attempts.saturating_add(1),
+            Wanted::Parked(_) => 1,
+        };
+        let stamp = Stamp { attempts, at_ms: now_ms, judged_at: state.position };
+        Self { raw, count: 0, received_ms: now_ms, routed: Vec::new(), pointers: Vec::new(), stamp }
+    }
+
+    /// A delivery whose reading panicked.
+    pub(crate) fn crashed(raw: RawRef, wanted: &Wanted, state: &ControlState, now_ms: i64) -> Self {
+        let mut judged = Self::new(raw, wanted, state, now_ms);
+        judged.quarantine(Vec::new(), Reason::Crashed);
+        judged
+    }
+
+    /// Quarantines one item; items of one reason share a pointer.
+    pub(crate) fn set_aside(&mut self, index: u32, reason: Reason) {
+        let same = |pointer: &&mut Pointer| {
+            !pointer.items.is_empty() && pointer.outcome == Outcome::Quarantined { reason }
+        };
+        match self.pointers.iter_mut().find(same) {
+            Some(pointer) if pointer.items.contains(&index) => {}
+            Some(pointer) => pointer.items.push(index),
+            None => self.quarantine(vec![index], reason),
+        }
+    }
+
+    fn quarantine(&mut self, items: Vec<u32>, reason: Reason) {
+        self.point(items, Outcome::Quarantined { reason });
+    }
+
+    fn point(&mut self, items: Vec<u32>, outcome: Outcome) {
+        let Stamp { attempts, at_ms, judged_at } = self.stamp;
+        self.pointers.push(Pointer {
+            raw: self.raw,
+            count: self.count,
+            items,
+            outcome,
+            attempts,
+            at_ms,
+            judged_at,
+        });
+    }
 }
 
 /// The body of a raw record as Meta sent it. Its place for unsealing.
@@ -41,38 +97,30 @@ pub(crate) fn body(record: &Record) -> Bytes {
 
 /// Judges a delivery by the control state.
 pub(crate) fn judge<'a>(
-    raw: RawRef, record: &Record, body: &'a [u8], wanted: &Wanted, state: &ControlState, now_ms: i64,
+    raw: RawRef,
+    record: &Record,
+    body: &'a [u8],
+    wanted: &Wanted,
+    state: &ControlState,
+    now_ms: i64,
 ) -> Judged<'a> {
-    let attempts = match wanted {
-        Wanted::All { attempts } => attempts + 1,
-        Wanted::Parked(_) => 1,
-    };
-    let pointer = |count: u32, items: Vec<u32>, outcome: Outcome| Pointer {
-        raw,
-        count,
-        items,
-        outcome,
-        attempts,
-        at_ms: now_ms,
-        judged_at: state.position,
-    };
-    let mut judged = Judged { raw, count: 0, received_ms: now_ms, routed: Vec::new(), pointers: Vec::new() };
+    let mut judged = Judged::new(raw, wanted, state, now_ms);
     let received_ms = record.header_str(raw_header::RECEIVED_AT).and_then(|ms| ms.parse().ok());
     let (Some(received_ms), Some(_)) = (received_ms, record.header(raw_header::APP)) else {
-        judged.pointers.push(pointer(0, Vec::new(), Outcome::Quarantined { reason: Reason::NotOurs }));
+        judged.quarantine(Vec::new(), Reason::NotOurs);
         return judged;
     };
     judged.received_ms = received_ms;
     let items = match split(body) {
         Ok(split) => split.items,
         Err(reason) => {
-            judged.pointers.push(pointer(0, Vec::new(), Outcome::Quarantined { reason }));
+            judged.quarantine(Vec::new(), reason);
             return judged;
         }
     };
     judged.count = u32::try_from(items.len()).unwrap_or(u32::MAX);
     if items.is_empty() {
-        judged.pointers.push(pointer(0, Vec::new(), Outcome::Empty));
+        judged.point(Vec::new(), Outcome::Empty);
     }
     let mut parked: BTreeMap<Vec<Asset>, Vec<u32>> = BTreeMap::new();
     let mut homeless = Vec::new();
@@ -92,30 +140,14 @@ pub(crate) fn judge<'a>(
         }
     }
     if let Wanted::All { .. } = wanted {
-        let count = judged.count;
-        judged.pointers.extend(parked.into_iter().map(|(assets, items)| pointer(count, items, Outcome::Parked { assets })));
+        for (assets, items) in parked {
+            judged.point(items, Outcome::Parked { assets });
+        }
         if !homeless.is_empty() {
-            judged.pointers.push(pointer(count, homeless, Outcome::Quarantined { reason: Reason::NoAsset }));
+            judged.quarantine(homeless, Reason::NoAsset);
         }
     }
     judged
-}
-
-/// The pointer for a delivery whose reading panicked.
-pub(crate) fn crashed(raw: RawRef, wanted: &Wanted, state: &ControlState, now_ms: i64) -> Pointer {
-    let attempts = match wanted {
-        Wanted::All { attempts } => attempts + 1,
-        Wanted::Parked(_) => 1,
-    };
-    Pointer {
-        raw,
-        count: 0,
-        items: Vec::new(),
-        outcome: Outcome::Quarantined { reason: Reason::Crashed },
-        attempts,
-        at_ms: now_ms,
-        judged_at: state.position,
-    }
 }
 
 #[cfg(test)]
@@ -223,5 +255,28 @@ mod tests {
         let judged = judge(raw, &record, b"{}", &Wanted::All { attempts: 0 }, &two_tenants(), 5);
         assert_eq!(judged.pointers[0].outcome, Outcome::Quarantined { reason: Reason::NotOurs });
         assert_eq!(judged.pointers[0].judged_at, 4);
+    }
+
+    #[test]
+    fn items_set_aside_for_one_reason_share_a_pointer() {
+        let state = two_tenants();
+        let raw = RawRef { partition: 0, offset: 7 };
+        let mut judged = Judged::new(raw, &Wanted::All { attempts: 1 }, &state, 5);
+        judged.count = 9;
+        for (index, reason) in
+            [(4, Reason::TooLarge), (2, Reason::Crashed), (6, Reason::TooLarge), (4, Reason::TooLarge)]
+        {
+            judged.set_aside(index, reason);
+        }
+        let seen: Vec<_> = judged.pointers.into_iter().map(|p| (p.items, p.count, p.attempts)).collect();
+        assert_eq!(seen, [(vec![4, 6], 9, 2), (vec![2], 9, 2)]);
+    }
+
+    #[test]
+    fn a_delivery_that_breaks_our_code_is_quarantined_whole() {
+        let raw = RawRef { partition: 0, offset: 7 };
+        let judged = Judged::crashed(raw, &Wanted::All { attempts: 0 }, &two_tenants(), 5);
+        assert_eq!(judged.pointers[0].outcome, Outcome::Quarantined { reason: Reason::Crashed });
+        assert!(judged.pointers[0].items.is_empty() && judged.routed.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 //! The router: raw deliveries become tenants' events.
 //!
-//! Judging a delivery is pure ([`judge`](crate)): body and control state in, items and pointers out. The shell around it
+//! Judging a delivery and writing its events are pure: body and control state in, records out. The shell around them
 //! resolves people, appends everything, and moves its position only when all of it is durable. Every id is derived from
 //! content, so doing anything twice is harmless and nothing here remembers what it did. It reads no view and opens no
 //! attachment.
@@ -11,8 +11,13 @@ mod append;
 mod config;
 mod engine;
 mod error;
+mod fetch;
+mod job;
 mod judge;
+mod member;
 mod metrics;
+mod patience;
+mod plan;
 mod reroute;
 mod router;
 mod trigger;

@@ -1,8 +1,49 @@
-//! What lets parked items flow: a connect, or the end of a suspension. Pure.
+//! What `control` asks the router to do again: items that a connect or the end of a suspension frees, and deliveries that an
+//! operator names. Pure.
 
 use std::collections::BTreeMap;
 
 use schemas::{Action, Asset, ControlRecord, ControlState, Outcome, Pointer, RawRef, TenantId};
+
+use crate::judge::Wanted;
+
+/// Deliveries by position, and what is wanted of each.
+pub(crate) type Named = BTreeMap<RawRef, Wanted>;
+
+/// Everything that some records of `control` ask for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Orders {
+    pub(crate) triggers: Vec<Trigger>,
+    /// Sent through again by an operator.
+    pub(crate) redriven: Named,
+    /// Missing behind the router's position.
+    pub(crate) holes: Named,
+}
+
+impl Orders {
+    pub(crate) fn add(&mut self, offset: u64, record: &ControlRecord) {
+        let whole = |raw: &Vec<RawRef>| raw.iter().map(|raw| (*raw, Wanted::All { attempts: 0 })).collect();
+        self.triggers.extend(Trigger::of(offset, record));
+        match &record.action {
+            Action::QuarantineRedriven { raw } => self.redriven.append(&mut whole(raw)),
+            Action::HolesRerouted { raw } => self.holes.append(&mut whole(raw)),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.triggers.is_empty() && self.redriven.is_empty() && self.holes.is_empty()
+    }
+
+    /// Counts on from a pointer's attempts where its delivery is named.
+    pub(crate) fn remember(&mut self, pointer: &Pointer) {
+        for named in [&mut self.redriven, &mut self.holes] {
+            if let Some(Wanted::All { attempts }) = named.get_mut(&pointer.raw) {
+                *attempts = pointer.attempts.max(*attempts);
+            }
+        }
+    }
+}
 
 /// Something in `control` that lets parked items flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +96,10 @@ impl Freed {
         items.sort_unstable();
         items.dedup();
     }
+
+    pub(crate) fn named(self) -> Named {
+        self.0.into_iter().map(|(raw, items)| (raw, Wanted::Parked(items))).collect()
+    }
 }
 
 #[cfg(test)]
@@ -99,5 +144,52 @@ mod tests {
         freed.consider(&pointer(11, "messenger:1", 1), &state, None);
         freed.consider(&pointer(12, "messenger:2", 1), &state, None);
         assert_eq!(freed.0.len(), 1);
+    }
+
+    #[test]
+    fn a_named_delivery_goes_on_counting_its_attempts() {
+        let at = |offset| RawRef { partition: 0, offset };
+        let record = |action| ControlRecord { at_ms: 0, actor: "admin".into(), action };
+        let mut orders = Orders::default();
+        assert!(orders.is_empty());
+        orders.add(7, &record(Action::QuarantineRedriven { raw: vec![at(3), at(1)] }));
+        orders.add(8, &record(Action::HolesRerouted { raw: vec![at(2)] }));
+        let mut earlier = pointer(3, "messenger:1", 0);
+        for attempts in [2, 5, 4] {
+            earlier.attempts = attempts;
+            orders.remember(&earlier);
+        }
+        let all = |attempts| Wanted::All { attempts };
+        assert_eq!(orders.redriven, Named::from([(at(1), all(0)), (at(3), all(5))]));
+        assert_eq!(orders.holes, Named::from([(at(2), all(0))]));
+        assert!(orders.triggers.is_empty() && !orders.is_empty());
+    }
+
+    #[test]
+    fn the_end_of_a_suspension_frees_its_tenants_items_only() {
+        let mut state = ControlState::default();
+        let mut orders = Orders::default();
+        let tenant = |name: &str| -> TenantId { name.parse().unwrap() };
+        let connected =
+            |name: &str, asset: &str| Action::AssetConnected { tenant: tenant(name), asset: asset.parse().unwrap() };
+        let actions = [
+            Action::TenantAdded { tenant: tenant("a"), name: "A".into() },
+            Action::TenantAdded { tenant: tenant("b"), name: "B".into() },
+            connected("a", "messenger:1"),
+            connected("b", "messenger:2"),
+            Action::TenantSuspended { tenant: tenant("a") },
+            Action::TenantResumed { tenant: tenant("a") },
+        ];
+        for (offset, action) in (0..).zip(actions) {
+            let record = ControlRecord { at_ms: 0, actor: "admin".into(), action };
+            state.apply(offset, &record);
+            if offset == 5 {
+                orders.add(offset, &record);
+            }
+        }
+        let mut freed = Freed::default();
+        freed.consider(&pointer(10, "messenger:1", 5), &state, Some(&orders.triggers));
+        freed.consider(&pointer(11, "messenger:2", 5), &state, Some(&orders.triggers));
+        assert_eq!(freed.named().into_keys().collect::<Vec<_>>(), [RawRef { partition: 0, offset: 10 }]);
     }
 }

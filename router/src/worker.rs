@@ -1,77 +1,55 @@
-//! One partition's work, in order: route a batch, wait until it is durable, move the position.
+//! One partition's work, in order: do a batch, wait until it is durable, move the position.
 
-use std::time::Duration;
-
-use eventlog::{Batch, ConsumeError, ConsumerHandle, Disposition};
-use schemas::RawRef;
+use eventlog::{Batch, ConsumeError, ConsumerHandle, Disposition, TopicPartition};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use crate::engine::{Delivery, Engine};
+use crate::engine::Engine;
 use crate::error::RouteError;
-use crate::judge::Wanted;
+use crate::job::Job;
+use crate::patience::Patience;
 
-const PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// Works until its batches end or it fails for good. Tells `freed` after each batch.
+/// Works until its batches end, or it fails for good. Says after each batch that there is room for another.
+///
+/// While the log or the keyring is away the same batch is tried again, until `leaving`: then whoever reads on does it.
 pub(crate) async fn work(
-    engine: Engine, mut batches: mpsc::Receiver<Batch>, handle: ConsumerHandle,
-    freed: mpsc::UnboundedSender<eventlog::TopicPartition>,
+    job: Job,
+    engine: Engine,
+    mut batches: mpsc::Receiver<Batch>,
+    handle: ConsumerHandle,
+    room: mpsc::UnboundedSender<TopicPartition>,
+    leaving: CancellationToken,
 ) -> Result<(), RouteError> {
     while let Some(batch) = batches.recv().await {
-        let (source, next) = (batch.source.clone(), batch.next_offset());
-        let deliveries: Vec<Delivery> = batch
-            .records
-            .into_iter()
-            .map(|stored| Delivery {
-                raw: RawRef { partition: source.partition, offset: stored.offset },
-                record: stored.record,
-                wanted: Wanted::All { attempts: 0 },
-            })
-            .collect();
-        let mut patience = Patience::default();
-        while let Err(cause) = engine.route(&deliveries).await {
-            patience.wait(&engine, cause).await?;
-        }
-        engine.metrics.deliveries.inc_by(deliveries.len() as u64);
-        debug!(partition = source.partition, next, "routed {} deliveries", deliveries.len());
-        match handle.commit(&source, next).await {
-            Ok(()) => {}
-            Err(ConsumeError::NotOurs { .. }) => return Ok(()),
-            // The next commit covers this one; a restart before it repeats the batch, which is harmless.
-            Err(cause) if cause.disposition() == Disposition::Retry => {
-                warn!(error = %cause, "the router's position could not be committed");
+        let mut patience = Patience::long();
+        while let Err(cause) = job.work(&engine, &batch).await {
+            if !cause.is_passing() {
+                return Err(cause);
             }
-            Err(cause) => return Err(cause.into()),
+            engine.metrics.retries.inc();
+            warn!(error = chain(&cause), group = job.group(), "a batch of {} waits", batch.source);
+            tokio::select! {
+                () = leaving.cancelled() => return Ok(()),
+                () = patience.pause() => {}
+            }
+        }
+        let next = batch.next_offset();
+        debug!(next, "done with {} records of {}", batch.records.len(), batch.source);
+        match handle.commit(&batch.source, next).await {
+            Ok(()) => {}
+            // The partition is being taken from us: whoever has it repeats the batch, which is harmless. If it is still
+            // ours after all, or the log was away, the next commit covers this one.
+            Err(cause @ (ConsumeError::NotOurs { .. } | ConsumeError::Unavailable { .. })) => {
+                warn!(error = %cause, group = job.group(), "a position could not be committed");
+            }
+            Err(cause) if cause.disposition() == Disposition::Stop => return Err(cause.into()),
+            Err(_) => {}
         }
         // Nobody listens any more when the router is stopping.
-        let _ = freed.send(source);
+        let _ = room.send(batch.source);
     }
     Ok(())
-}
-
-/// Growing pauses between attempts, for as long as the trouble is a passing one.
-pub(crate) struct Patience(Duration);
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self(PAUSE)
-    }
-}
-
-impl Patience {
-    /// Waits before the next attempt; gives the cause back when another attempt cannot help.
-    pub(crate) async fn wait(&mut self, engine: &Engine, cause: RouteError) -> Result<(), RouteError> {
-        if !cause.is_passing() {
-            return Err(cause);
-        }
-        engine.metrics.retries.inc();
-        warn!(error = chain(&cause), "routing waits {} ms", self.0.as_millis());
-        tokio::time::sleep(self.0).await;
-        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
-        Ok(())
-    }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -171,7 +171,9 @@ impl Board {
             out,
             "  {items} items = {routed} routed + {parked} unroutable + {quarantined} in quarantine"
         );
-        let _ = writeln!(out, "  {routed} routed = {projected} projected, {pending} under way");
+        // Two views count at two moments: while something is under way, neither has to be ahead.
+        let equals = if equation.routed == equation.projected { "=" } else { "→" };
+        let _ = writeln!(out, "  {routed} routed {equals} {projected} projected, {pending} under way");
         let holes = match equation.holes {
             0 => ink(Ink::Good, "✓ no holes: nothing is lost"),
             holes => ink(Ink::Bad, &format!("✗ {holes} holes")),

@@ -71,5 +71,6 @@ fn words(message: &Message, canvas: &Canvas) -> String {
     notes.extend(message.edited.then(|| "(edited)".to_owned()));
     notes.extend(message.status.as_ref().map(|status| format!("✓ {status}")));
     let reactions: String = message.reactions.iter().map(|one| plain(&one.emoji)).collect();
-    format!("{words} {reactions} {}", canvas.ink(Ink::Dim, notes.join(" "))).trim_end().to_owned()
+    let notes = if notes.is_empty() { String::new() } else { canvas.ink(Ink::Dim, notes.join(" ")) };
+    [words, reactions, notes].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }

@@ -110,6 +110,8 @@ async fn put(client: &Client, tenant: &str, channel: &str, id: &str) -> Result<(
 pub(crate) fn addresses(stage: &Stage) -> String {
     let Stage { webhooks, admin, token_file, .. } = stage;
     let tenant = &stage.world.organisations()[0].tenant;
+    // As this one was called, so that the lines can be copied.
+    let tidings = std::env::args().next().unwrap_or_else(|| "tidings".to_owned());
     format!(
         "
   webhooks    {webhooks}/webhooks/{APP}
@@ -119,9 +121,9 @@ pub(crate) fn addresses(stage: &Stage) -> String {
 
   In another terminal:
     export TIDINGS_ADMIN={admin} TIDINGS_TOKEN_FILE={token}
-    tidings conversation list {tenant}
-    tidings event follow {tenant}
-    tidings verify
+    {tidings} conversation list {tenant}
+    {tidings} event follow {tenant}
+    {tidings} verify
 ",
         token = token_file.display(),
     )

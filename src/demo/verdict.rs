@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use console::wire::LossEquation;
 use tokio::time::{Instant, sleep};
 
 use crate::cli::Failure;
@@ -13,21 +14,20 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Waits until nothing is under way or parked. Returns also when that takes too long: the verdict tells.
-pub(crate) async fn settle(stage: &Stage, board: &mut Board) -> Result<(), Failure> {
+pub(crate) async fn settle(stage: &Stage, board: &mut Board) -> Result<LossEquation, Failure> {
     let until = Instant::now() + PATIENCE;
     loop {
         let equation = board.look(stage).await?;
         let settled = equation.pending == 0 && equation.holes == 0 && equation.unroutable == 0;
         if settled || Instant::now() >= until {
-            return Ok(());
+            return Ok(equation);
         }
         sleep(LOOK).await;
     }
 }
 
 /// Prints a conversation and the ledger's verdict; says whether it is good.
-pub(crate) async fn give(stage: &Stage, board: &mut Board) -> Result<bool, Failure> {
-    let equation = board.look(stage).await?;
+pub(crate) async fn give(stage: &Stage, board: &mut Board, equation: &LossEquation) -> Result<bool, Failure> {
     let verdict = stage.ledger.compare(&gather::shown(stage).await?);
     let holds = equation.pending == 0
         && equation.holes == 0

@@ -1,5 +1,7 @@
 //! The keyring on a real PostgreSQL: one person is one subject, whoever meets them first.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::collections::HashSet;
 use std::sync::Arc;
 

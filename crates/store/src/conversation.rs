@@ -34,6 +34,9 @@ pub struct ConversationChanges {
     pub applied: CoverageChange,
 }
 
+/// Stands for the people of a group, where a conversation's person would stand. No subject is all zeros.
+pub const SEVERAL: SubjectId = SubjectId::from_bytes([0; 16]);
+
 /// A conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConversationChange {
@@ -41,7 +44,7 @@ pub struct ConversationChange {
     pub channel: &'static str,
     /// The asset, `kind:id`.
     pub asset: String,
-    /// The person; `None` in a group or when no event named one.
+    /// The person; `None` when no event named one, [`SEVERAL`] once two were named, as in a group.
     pub subject: Option<SubjectId>,
     /// The newest event, Unix milliseconds.
     pub last_at_ms: i64,
@@ -189,9 +192,12 @@ async fn conversations(
     let sql = "INSERT INTO conversation AS c (tenant_id, conversation_id, channel, asset, subject_id, last_at_ms)
          SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::text[], $5::bytea[], $6::bigint[])
          ON CONFLICT (tenant_id, conversation_id) DO UPDATE
-         SET last_at_ms = GREATEST(c.last_at_ms, excluded.last_at_ms), subject_id = LEAST(c.subject_id, excluded.subject_id)
+         SET last_at_ms = GREATEST(c.last_at_ms, excluded.last_at_ms), 
+             subject_id = CASE WHEN c.subject_id <> excluded.subject_id THEN $7 ELSE COALESCE(c.subject_id, excluded.subject_id) END
          WHERE excluded.last_at_ms > c.last_at_ms OR (excluded.subject_id IS NOT NULL AND excluded.subject_id IS DISTINCT FROM c.subject_id)";
-    run(transaction, sql, rows.len(), &[&tenants, &ids, &channels, &assets, &subjects, &last]).await
+    let several = SEVERAL.as_bytes().as_slice();
+    let columns: [&(dyn ToSql + Sync); 7] = [&tenants, &ids, &channels, &assets, &subjects, &last, &several];
+    run(transaction, sql, rows.len(), &columns).await
 }
 
 async fn contacts(transaction: &Transaction<'_>, changes: &ConversationChanges) -> Result<(), StoreError> {

@@ -9,6 +9,7 @@ use schemas::{
 use tokio_postgres::Row;
 
 use crate::connect::tenant_transaction;
+use crate::conversation::SEVERAL;
 use crate::offset::unsigned;
 use crate::{StoreError, ViewsDb};
 
@@ -175,7 +176,8 @@ fn conversation(row: &Row) -> Result<ConversationRow, StoreError> {
         subject: subject
             .map(|id| id.try_into().map(SubjectId::from_bytes))
             .transpose()
-            .map_err(|_| damaged())?,
+            .map_err(|_| damaged())?
+            .filter(|subject| *subject != SEVERAL),
         contact: contact.map(|content| read(content, "contact")).transpose()?.unwrap_or_default(),
         messages: unsigned(row.get(6)),
         last_at_ms: row.get(5),

@@ -21,7 +21,7 @@ pub use audit::{AuditFault, AuditHead, AuditRow, NewAuditRow, PLATFORM_CHAIN, en
 pub use connect::{ViewsDb, ViewsRole};
 pub use conversation::{
     ContactChange, ConversationChange, ConversationChanges, DeletionChange, EditChange, MessageChange,
-    ReactionChange, StatusChange, WatermarkChange,
+    ReactionChange, SEVERAL, StatusChange, WatermarkChange,
 };
 pub use conversation_read::{ConversationCursor, ConversationRow, MessageRow, ReactionRow};
 pub use coverage::{

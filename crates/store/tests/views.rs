@@ -1,5 +1,7 @@
 //! The views on a real PostgreSQL: who may read what, exactly-once offsets, order-free rows, the loss equation.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use schemas::{ConversationId, EventId, MessageKey, RawRef, Reason, TenantId};
 use secrecy::SecretString;
 use store::{

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 use tokio::process::Command;
+use tokio::sync::OnceCell;
 
 /// Brokers that are there for a test: started for it and stopped after it, however it ends; or, with
 /// `TIDINGS_KAFKA_BROKERS` set, already running ones, which are left alone.
@@ -15,7 +16,14 @@ pub struct Kafka {
     folder: Option<TempDir>,
 }
 
+static SHARED: OnceCell<Kafka> = OnceCell::const_new();
+
 impl Kafka {
+    /// One for all tests of this process that leave it alone; like [`Kafka::start`], and gone with the process.
+    pub async fn shared() -> anyhow::Result<&'static Self> {
+        SHARED.get_or_try_init(Self::start).await
+    }
+
     /// The brokers named by `TIDINGS_KAFKA_BROKERS`, else one of our own.
     pub async fn start() -> anyhow::Result<Self> {
         match std::env::var("TIDINGS_KAFKA_BROKERS") {

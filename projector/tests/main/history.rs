@@ -83,6 +83,10 @@ fn event(random: &mut StdRng, raw: RawRef) -> Event {
     if random.random_bool(0.3) {
         event.direction = Some(Direction::Out);
     }
+    // The third one is a group.
+    if conversation == 3 {
+        event.subject = Some(SubjectId::from_bytes([random.random_range(10..13); 16]));
+    }
     if random.random_bool(0.2) {
         let name = Some(format!("Name {}", random.random_range(0..3)));
         event.contact = Some(ContactProfile { name, username: None });

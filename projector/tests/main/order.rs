@@ -43,17 +43,18 @@ async fn projected(url: &SecretString, events: &[Event], seed: u64) -> Shown {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rows_know_no_order_no_repeats_and_no_batches() {
     let postgres = Postgres::start().await.unwrap();
-    for seed in 0..6 {
+    for seed in 0..3 {
         let events = history(seed, 400);
         let expected = projected(&views(&postgres).await, &events, 0).await;
         assert!(expected.iter().any(|(_, _, messages)| messages.iter().any(|message| message.deleted)));
         assert!(expected.iter().any(|(_, _, messages)| messages.iter().any(|message| message.edited)));
+        assert!(expected.iter().any(|(_, group, _)| group.subject.is_none()));
         assert!(
             expected
                 .iter()
                 .any(|(_, _, messages)| messages.iter().any(|message| !message.reactions.is_empty()))
         );
-        for order in 1..4 {
+        for order in 1..3 {
             let got = projected(&views(&postgres).await, &shuffled(&events, order), order).await;
             assert!(got == expected, "history {seed} in order {order}");
         }

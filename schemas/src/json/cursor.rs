@@ -235,27 +235,30 @@ impl<'a> Cursor<'a> {
         if self.key.escaped { unescape(inside) } else { Cow::Borrowed(inside) }
     }
 
-    /// Passes a string; tells whether anything in it is escaped.
+    /// Passes a string; tells whether anything in it is escaped. Meta escapes whatever is not ASCII, so escapes come in runs.
     fn string(&mut self) -> bool {
         let bytes = self.text.as_bytes();
         let mut at = self.at + 1;
         let mut escaped = false;
         loop {
-            at += plain_bytes(bytes.get(at..).unwrap_or_default());
-            if bytes.get(at) == Some(&b'"') {
-                self.at = at + 1;
-                return escaped;
-            }
-            escaped = true;
             match bytes.get(at..).unwrap_or_default() {
-                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => at += 2,
-                [b'\\', b'u', a, b, c, d, ..] if [a, b, c, d].into_iter().all(u8::is_ascii_hexdigit) => {
-                    at += 6
+                [b'"', ..] => {
+                    self.at = at + 1;
+                    return escaped;
                 }
-                _ => {
+                [b'\\', b'u', a, b, c, d, ..] if is_hex([*a, *b, *c, *d]) => {
+                    escaped = true;
+                    at += 6;
+                }
+                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => {
+                    escaped = true;
+                    at += 2;
+                }
+                [b'\\' | 0..0x20, ..] | [] => {
                     self.fail(Reason::NotJson);
                     return escaped;
                 }
+                rest => at += plain_bytes(rest),
             }
         }
     }
@@ -306,6 +309,24 @@ struct Key {
     start: usize,
     end: usize,
     escaped: bool,
+}
+
+/// Which bytes are hexadecimal digits.
+static HEX: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    loop {
+        table[byte as usize] = byte.is_ascii_hexdigit();
+        if byte == u8::MAX {
+            break table;
+        }
+        byte += 1;
+    }
+};
+
+#[inline]
+fn is_hex(digits: [u8; 4]) -> bool {
+    digits.into_iter().fold(true, |all, digit| all & HEX[digit as usize])
 }
 
 /// How many bytes come before the first quote, backslash or control character. Eight at a time: a byte becomes zero where it

@@ -104,6 +104,7 @@ impl EmbeddedConsumer {
 
     fn begin(&self, (partitions, starts): Answer) -> Result<(), ConsumeError> {
         let controls = &self.controls;
+        let mut gone = None;
         for at in partitions {
             if !controls.group.owns(controls.member, &at) {
                 continue;
@@ -120,11 +121,12 @@ impl EmbeddedConsumer {
                     .unwrap_or(bounds.earliest),
             };
             if next < bounds.earliest || next > bounds.end {
-                return Err(ConsumeError::PositionGone { at });
+                gone = Some(at);
+                continue;
             }
             controls.lock().insert(at, Cursor { place, next, paused: false, epoch: controls.epoch() });
         }
-        Ok(())
+        gone.map_or(Ok(()), |at| Err(ConsumeError::PositionGone { at }))
     }
 
     /// One batch of the next partition in turn that has something.

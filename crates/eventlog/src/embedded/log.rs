@@ -141,6 +141,10 @@ impl EmbeddedLog {
             cause: format!("the embedded log's folder {folder}: {cause}"),
         };
         std::fs::create_dir_all(&config.folder).map_err(io)?;
+        if let Some(above) = config.folder.canonicalize().map_err(io)?.parent() {
+            // A new folder is durable only once the one above it is.
+            File::open(above).and_then(|above| above.sync_all()).map_err(io)?;
+        }
         let lock = File::options()
             .write(true)
             .create(true)

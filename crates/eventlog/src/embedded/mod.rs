@@ -6,6 +6,7 @@
 mod codec;
 mod consumer;
 mod group;
+mod journal;
 mod log;
 mod reader;
 mod store;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch as WriteBatch, PersistMode};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
-use super::codec;
+use super::{codec, journal};
 use crate::{LogError, Retention, Stored};
 
 const MEMTABLE_BYTES: u64 = 8 * 1024 * 1024;
@@ -86,13 +87,10 @@ fn offset_of(key: &[u8]) -> Option<u64> {
 
 impl Store {
     pub(super) fn open(folder: &Path, lock: File) -> Result<Self, LogError> {
-        let db = Database::builder(folder)
-            .cache_size(CACHE_BYTES)
-            .max_journaling_size(JOURNAL_BYTES)
-            .worker_threads(1)
-            .manual_journal_persist(true)
-            .open()
-            .map_err(broken)?;
+        let db = match Self::database(folder) {
+            Err(cause @ fjall::Error::JournalRecovery(_)) => Self::mended(folder, cause)?,
+            answer => answer.map_err(broken)?,
+        };
         let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
         Ok(Self {
             records: db.keyspace("records", options).map_err(broken)?,
@@ -102,6 +100,35 @@ impl Store {
             db,
             _lock: Arc::new(lock),
         })
+    }
+
+    fn database(folder: &Path) -> fjall::Result<Database> {
+        Database::builder(folder)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .worker_threads(1)
+            .manual_journal_persist(true)
+            .open()
+    }
+
+    /// Opens a store whose last batch a power cut has torn; any other damage is left as it is, and said.
+    fn mended(folder: &Path, cause: fjall::Error) -> Result<Database, LogError> {
+        let Some(mended) = journal::without_last_batch(folder).map_err(broken)? else {
+            return Err(broken(cause));
+        };
+        match Self::database(folder) {
+            Ok(db) => {
+                warn!(
+                    file = %mended.kept_at().display(),
+                    "the last write before a crash was torn, and nobody was told that it is durable: it is set aside"
+                );
+                Ok(db)
+            }
+            Err(_) => {
+                mended.undo().map_err(broken)?;
+                Err(broken(cause))
+            }
+        }
     }
 
     /// A batch that is on disk once it is committed.

@@ -41,7 +41,10 @@ impl Admin {
         while self.meta.poll(Duration::ZERO).is_some() {}
         // One topic, because a cluster may have thousands; whether it exists does not matter.
         match self.meta.fetch_metadata(Some("__consumer_offsets"), patience) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.meta.context().0.is_over();
+                Ok(())
+            }
             Err(cause) => Err(self.words(&cause)),
         }
     }

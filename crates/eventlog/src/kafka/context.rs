@@ -37,6 +37,11 @@ impl Trouble {
         }
     }
 
+    /// A broker answered: what was before does not count any more.
+    pub(super) fn is_over(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     /// Whether it was a refusal, and the words.
     pub(super) fn last(&self) -> Option<(bool, String)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -177,6 +177,59 @@ async fn a_torn_tail_costs_nothing_that_was_confirmed() {
     }
 }
 
+/// The first whole batch of a journal, with one byte of its last value changed: a page that never reached the disk.
+fn damaged_batch(journal: &[u8]) -> Vec<u8> {
+    let trailer = journal.windows(4).position(|window| window == b"FJL\x03").expect("a batch");
+    let mut batch = journal[..trailer + 4].to_vec();
+    // The end: its tag, a checksum of eight bytes, the trailer.
+    let last_of_value = trailer - 8 - 1 - 1;
+    batch[last_of_value] ^= 0x55;
+    batch
+}
+
+/// What a power cut may leave: the last batch is all there but for a page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_last_batch_with_a_missing_page_is_set_aside() {
+    let (_folder, store, told) = killed().await;
+    let (path, used) = journal(&store);
+    let whole = std::fs::read(&path).unwrap();
+    let whole = &whole[..usize::try_from(used).unwrap()];
+    let torn = [whole, &damaged_batch(whole)].concat();
+    std::fs::write(&path, &torn).unwrap();
+    let log = open(&store).await;
+    check(&log, &told).await;
+    append(&log, &TopicPartition::new(&topic(), 0), record("after")).await;
+    assert_eq!(std::fs::read(path.with_extension("torn")).unwrap(), torn, "kept for whoever wants to know");
+    log.close(Duration::from_secs(5)).await;
+    drop(log);
+    check_with_after(&open(&store).await, &told).await;
+}
+
+async fn check_with_after(log: &EventLog, told: &[Confirmed]) {
+    let at = TopicPartition::new(&topic(), 0);
+    let found = read_from(log, &at, 0).await;
+    assert_eq!(found.last().map(text).as_deref(), Some("after"));
+    for told in told.iter().filter(|told| told.partition == 0) {
+        assert_eq!(text(&found[usize::try_from(told.offset).unwrap()]), told.body);
+    }
+}
+
+/// Damage to what was confirmed is never mended by throwing it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_before_the_last_batch_is_said_and_left_alone() {
+    let (_folder, store, _) = killed().await;
+    let (path, used) = journal(&store);
+    let whole = std::fs::read(&path).unwrap();
+    let whole = &whole[..usize::try_from(used).unwrap()];
+    let damaged = damaged_batch(whole);
+    let first = damaged.len();
+    let damaged = [&damaged, &whole[first..]].concat();
+    std::fs::write(&path, &damaged).unwrap();
+    let refused = EventLog::embedded(EmbeddedConfig::new(&store)).await.err().unwrap();
+    assert!(matches!(refused, LogError::Fatal { .. }), "{refused}");
+    assert!(std::fs::read(&path).unwrap() == damaged, "the journal was changed");
+}
+
 /// A file that lost its end loses what was in it, and nothing before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shortened_store_keeps_what_is_before_the_cut() {

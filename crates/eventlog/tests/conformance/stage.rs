@@ -12,7 +12,6 @@ use eventlog::{
 };
 use tempfile::TempDir;
 use testkit::Kafka;
-use tokio::sync::OnceCell;
 
 /// Much longer than anything here takes.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -34,8 +33,6 @@ macro_rules! on_both {
 }
 pub(crate) use on_both;
 
-/// Shared by the cases that leave it alone.
-static KAFKA: OnceCell<Kafka> = OnceCell::const_new();
 static STAGES: AtomicU32 = AtomicU32::new(0);
 
 /// A log of one kind, which can be closed and opened again.
@@ -64,8 +61,7 @@ impl Stage {
     }
 
     pub(crate) async fn kafka() -> Self {
-        let kafka = KAFKA.get_or_init(|| async { Kafka::start().await.expect("a Kafka to test on") }).await;
-        Self::kafka_at(kafka.address())
+        Self::kafka_at(Kafka::shared().await.unwrap().address())
     }
 
     pub(crate) fn kafka_at(brokers: &str) -> Self {

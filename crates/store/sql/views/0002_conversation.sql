@@ -5,6 +5,7 @@ CREATE TABLE conversation (
     conversation_id bytea NOT NULL,
     channel text NOT NULL,
     asset text NOT NULL,
+    -- NULL while nobody was named, zeros once several were: a group.
     subject_id bytea,
     last_at_ms bigint NOT NULL,
     PRIMARY KEY (tenant_id, conversation_id)
