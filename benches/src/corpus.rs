@@ -18,11 +18,7 @@ pub(crate) fn mix(updates: u64) -> Vec<Bytes> {
     let start_ms = jiff::Timestamp::now().as_millisecond() - 24 * 3_600_000;
     let config = TrafficConfig::new(7, updates, start_ms, Secret::new(b"bench"));
     let ledger = Arc::new(Ledger::new(world.clone()));
-    let (mut traffic, mut bodies) = (Traffic::new(world, ledger, config), Vec::new());
-    while let Some(delivery) = traffic.next() {
-        bodies.push(delivery.body);
-    }
-    bodies
+    Traffic::new(world, ledger, config).map(|delivery| delivery.body).collect()
 }
 
 /// One WhatsApp message of about 934 bytes, the size `performance.md` §1.1 measured with.

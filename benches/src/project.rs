@@ -43,7 +43,14 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let views = ViewsDb::connect(&url.clone().into(), ViewsRole::Projector, 12).await?;
     let config = Config { audit_key: folder.path().join("audit-key"), ..Config::default() };
     let projector = Projector::new(
-        config, log.clone(), plane, views.clone(), &topics, &Registry::new(), &Readiness::default(), Clock::system(),
+        config,
+        log.clone(),
+        plane,
+        views.clone(),
+        &topics,
+        &Registry::new(),
+        &Readiness::default(),
+        Clock::system(),
     )?;
     let stop = CancellationToken::new();
     let wal = wal_bytes(&url)?;
@@ -52,7 +59,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     loop {
         let offsets = views.offsets().await?;
         let done = |projection: &str| -> u64 {
-            offsets.iter().filter(|at| at.projection == projection && at.topic == "events").map(|at| at.next).sum()
+            offsets
+                .iter()
+                .filter(|at| at.projection == projection && at.topic == "events")
+                .map(|at| at.next)
+                .sum()
         };
         if done("conversation") >= events && done("coverage") >= events {
             break;
@@ -125,7 +136,8 @@ async fn fill(log: &EventLog, topics: &Topics, wanted: u64) -> anyhow::Result<u6
 }
 
 fn psql(url: &str, sql: &str) -> anyhow::Result<String> {
-    let output = std::process::Command::new("psql").args([url, "-XqtAc", sql]).output().context("running psql")?;
+    let output =
+        std::process::Command::new("psql").args([url, "-XqtAc", sql]).output().context("running psql")?;
     anyhow::ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
 }
@@ -156,5 +168,8 @@ fn pgbench(url: &str, args: &Args) -> anyhow::Result<f64> {
 
 fn pgbench_path() -> PathBuf {
     let debian = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    debian.map(|version| version.path().join("bin/pgbench")).find(|path| path.is_file()).unwrap_or_else(|| "pgbench".into())
+    debian
+        .map(|version| version.path().join("bin/pgbench"))
+        .find(|path| path.is_file())
+        .unwrap_or_else(|| "pgbench".into())
 }

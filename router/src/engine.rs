@@ -89,7 +89,9 @@ impl Engine {
         let mut surroundings = homes.iter().zip(subjects);
         for (number, delivery) in judged.iter_mut().enumerate() {
             // The surroundings last: an iterator that ends first must not have taken one of the other.
-            for (routed, (home, subject)) in std::mem::take(&mut delivery.routed).into_iter().zip(&mut surroundings) {
+            for (routed, (home, subject)) in
+                std::mem::take(&mut delivery.routed).into_iter().zip(&mut surroundings)
+            {
                 let index = routed.item.index();
                 let context = EventContext {
                     tenant: &routed.tenant,
@@ -194,9 +196,7 @@ impl Engine {
             .collect();
         let mut found =
             if people.is_empty() { Vec::new() } else { self.keyring.subjects(&people).await? }.into_iter();
-        Ok(items()
-            .map(|routed| if routed.item.persons().is_empty() { None } else { found.next() })
-            .collect())
+        Ok(items().map(|routed| if routed.item.persons().is_empty() { None } else { found.next() }).collect())
     }
 
     async fn events(&self) -> Result<&Outlet, LogError> {

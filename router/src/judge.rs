@@ -178,7 +178,10 @@ mod tests {
         Record {
             key: None,
             value: Some(Bytes::copy_from_slice(body.as_bytes())),
-            headers: vec![Header::new(raw_header::APP, "app"), Header::new(raw_header::RECEIVED_AT, "1700000000000")],
+            headers: vec![
+                Header::new(raw_header::APP, "app"),
+                Header::new(raw_header::RECEIVED_AT, "1700000000000"),
+            ],
         }
     }
 
@@ -196,7 +199,9 @@ mod tests {
         let mut seen: Vec<String> = judged
             .routed
             .iter()
-            .map(|routed| format!("{}/{} -> {} by {}", routed.item.index(), judged.count, routed.tenant, routed.asset))
+            .map(|routed| {
+                format!("{}/{} -> {} by {}", routed.item.index(), judged.count, routed.tenant, routed.asset)
+            })
             .collect();
         seen.extend(judged.pointers.iter().map(|pointer| {
             let what = match &pointer.outcome {
@@ -222,11 +227,12 @@ mod tests {
             entry("8", "3", "w3"),
             entry("8", "3", "w4"),
         );
-        check(&body, &all, &state, &[
-            "0/4 -> a by whatsapp:1",
-            "1/4 -> b by waba:9",
-            "[2, 3]/4 parked whatsapp:3,waba:8 attempt 1",
-        ]);
+        check(
+            &body,
+            &all,
+            &state,
+            &["0/4 -> a by whatsapp:1", "1/4 -> b by waba:9", "[2, 3]/4 parked whatsapp:3,waba:8 attempt 1"],
+        );
         // Only what was parked, and no new pointer for what still is.
         check(&body, &Wanted::Parked(vec![1, 2]), &state, &["1/4 -> b by waba:9"]);
         check(r#"{"object":"page","entry":[]}"#, &all, &state, &["[]/0 empty attempt 1"]);

@@ -160,7 +160,9 @@ impl Member {
         match self.workers.remove(&at)?.task.await {
             Ok(Ok(())) => None,
             Ok(Err(cause)) => Some(cause),
-            Err(_) => Some(RouteError::Consume(ConsumeError::Fatal { cause: format!("the worker of {at} broke") })),
+            Err(_) => {
+                Some(RouteError::Consume(ConsumeError::Fatal { cause: format!("the worker of {at} broke") }))
+            }
         }
     }
 }

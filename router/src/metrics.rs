@@ -132,7 +132,10 @@ impl Metrics {
                 "router_reroute_gone_total",
                 "Deliveries that were to be routed again and are no longer in the raw log; their pointers stay",
             )?,
-            retries: counter("router_retries_total", "Batches tried again because the log or the keyring was away")?,
+            retries: counter(
+                "router_retries_total",
+                "Batches tried again because the log or the keyring was away",
+            )?,
             crashes: counter(
                 "router_crashes_total",
                 "Deliveries or items whose reading panicked; they are in quarantine, and the program has a fault",

@@ -39,9 +39,7 @@ fn record(encoded: Encoded) -> Record {
 /// A pointer as its record.
 pub(crate) fn pointer_record(pointer: &Pointer) -> Record {
     let what = match &pointer.outcome {
-        Outcome::Parked { assets } => {
-            assets.first().map_or_else(|| "parked".to_owned(), ToString::to_string)
-        }
+        Outcome::Parked { assets } => assets.first().map_or_else(|| "parked".to_owned(), ToString::to_string),
         Outcome::Quarantined { reason } => reason.as_str().to_owned(),
         Outcome::Empty => "empty".to_owned(),
     };
@@ -73,8 +71,11 @@ mod tests {
         Outlet { topic: Topic::new(name).unwrap(), partitions }
     }
 
-    /// What each item of the body becomes: its raw position and places, or why not.
-    fn written(body: &str, key: u8) -> Vec<Result<(Record, String, [TopicPartition; 2]), Reason>> {
+    /// A record, its raw position and its places; or why there is none.
+    type Written = Result<(Record, String, [TopicPartition; 2]), Reason>;
+
+    /// What each item of the body becomes.
+    fn written(body: &str, key: u8) -> Vec<Written> {
         let tenant: TenantId = "a".parse().unwrap();
         let asset = "messenger:1".parse().unwrap();
         let items = split(body.as_bytes()).unwrap().items;
@@ -98,8 +99,7 @@ mod tests {
     #[test]
     fn an_item_is_one_record_for_two_places_and_the_same_each_time() {
         let first = written(&body("there"), 1);
-        let positions: Vec<&str> =
-            first.iter().map(|written| written.as_ref().unwrap().1.as_str()).collect();
+        let positions: Vec<&str> = first.iter().map(|written| written.as_ref().unwrap().1.as_str()).collect();
         assert_eq!(positions, ["2:9:0/2", "2:9:1/2"]);
         for written in &first {
             let (_, _, [event, feed]) = written.as_ref().unwrap();

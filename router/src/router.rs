@@ -78,8 +78,12 @@ impl Router {
             all.cancelled().await;
             gate.close();
         };
-        let (raw, control, pointers, ()) =
-            tokio::join!(run(Job::Raw, raw), run(Job::Control, control), run(Job::Pointers, pointers), readiness);
+        let (raw, control, pointers, ()) = tokio::join!(
+            run(Job::Raw, raw),
+            run(Job::Control, control),
+            run(Job::Pointers, pointers),
+            readiness
+        );
         raw.and(control).and(pointers)
     }
 }

@@ -88,7 +88,9 @@ impl Freed {
     pub(crate) fn consider(&mut self, pointer: &Pointer, state: &ControlState, triggers: Option<&[Trigger]>) {
         let Outcome::Parked { assets } = &pointer.outcome else { return };
         let Some((_, owner)) = state.route(assets) else { return };
-        if triggers.is_some_and(|triggers| !triggers.iter().any(|trigger| trigger.frees(pointer, assets, owner))) {
+        if triggers
+            .is_some_and(|triggers| !triggers.iter().any(|trigger| trigger.frees(pointer, assets, owner)))
+        {
             return;
         }
         let items = self.0.entry(pointer.raw).or_default();
@@ -137,7 +139,10 @@ mod tests {
         freed.consider(&pointer(10, "messenger:1", 1), &state, Some(&triggers));
         freed.consider(&pointer(11, "messenger:1", 2), &state, Some(&triggers)); // judged with the connect in it
         freed.consider(&pointer(12, "messenger:2", 1), &state, Some(&triggers)); // another asset
-        assert_eq!(freed.0.into_iter().collect::<Vec<_>>(), [(RawRef { partition: 0, offset: 10 }, vec![0, 2])]);
+        assert_eq!(
+            freed.0.into_iter().collect::<Vec<_>>(),
+            [(RawRef { partition: 0, offset: 10 }, vec![0, 2])]
+        );
 
         // A late pointer is freed by the state alone.
         let mut freed = Freed::default();
@@ -170,8 +175,10 @@ mod tests {
         let mut state = ControlState::default();
         let mut orders = Orders::default();
         let tenant = |name: &str| -> TenantId { name.parse().unwrap() };
-        let connected =
-            |name: &str, asset: &str| Action::AssetConnected { tenant: tenant(name), asset: asset.parse().unwrap() };
+        let connected = |name: &str, asset: &str| Action::AssetConnected {
+            tenant: tenant(name),
+            asset: asset.parse().unwrap(),
+        };
         let actions = [
             Action::TenantAdded { tenant: tenant("a"), name: "A".into() },
             Action::TenantAdded { tenant: tenant("b"), name: "B".into() },

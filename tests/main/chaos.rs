@@ -75,16 +75,25 @@ async fn chaos_kafka() {
             broker.crash().await;
         }
     };
+    let kill_postgres = async {
+        for moment in plan.moments(broker_kills, 30) {
+            acknowledged(&ledger, moment).await;
+            roles.crash_postgres();
+        }
+    };
     let connect = async {
         acknowledged(&ledger, plan.events / 3).await;
         // The console, or the broker it writes to, may be away just now.
         roles.insist(&["asset", "connect", &tenant, "whatsapp", &number]).await;
     };
-    tokio::join!(kill_role(0), kill_role(1), kill_role(2), kill_role(3), kill_broker, connect);
+    tokio::join!(kill_role(0), kill_role(1), kill_role(2), kill_role(3), kill_broker, kill_postgres, connect);
     sending.await.unwrap().unwrap();
     roles.ready().await;
     let kills = ROLES.map(|role| format!("{role}:{}", plan.kills)).join(",");
-    let kills = format!("kills={kills},broker:{broker_kills} ended_by_themselves={}", roles.ended());
+    let kills = format!(
+        "kills={kills},broker:{broker_kills},postgres:{broker_kills} ended_by_themselves={}",
+        roles.ended()
+    );
     judge("chaos-kafka", plan, &roles.admin, &ledger, &world, &kills).await;
     roles.stop().await;
 }

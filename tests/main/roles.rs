@@ -22,7 +22,7 @@ pub(crate) struct Roles {
     ended: AtomicUsize,
     folder: TempDir,
     // Last: what uses it goes first.
-    _postgres: Postgres,
+    postgres: Postgres,
 }
 
 struct Slot {
@@ -65,7 +65,7 @@ impl Roles {
             slots,
             ended: AtomicUsize::new(0),
             folder,
-            _postgres: postgres,
+            postgres,
         };
         roles.ready().await;
         roles
@@ -83,6 +83,11 @@ impl Roles {
         *process = Process::start(&slot.args, &slot.log);
         drop(process);
         self.slot_ready(nth).await;
+    }
+
+    /// Kills PostgreSQL as a crash would; it starts again by itself.
+    pub(crate) fn crash_postgres(&self) {
+        self.postgres.crash();
     }
 
     /// Waits until every role is ready, starting again what has ended.

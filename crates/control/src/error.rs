@@ -19,7 +19,9 @@ pub enum ControlError {
     #[error("the control record is written, but this process does not see it yet; it will take effect")]
     Behind,
     /// An app's secret does not open.
-    #[error("the secrets of app {app} do not open; this process needs the root key they were added with (--root-key)")]
+    #[error(
+        "the secrets of app {app} do not open; this process needs the root key they were added with (--root-key)"
+    )]
     Secrets {
         /// Which app.
         app: String,

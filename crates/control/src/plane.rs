@@ -61,7 +61,12 @@ impl ControlPlane {
     }
 
     /// Convenience for [`ControlPlane::write`].
-    pub async fn act(&self, at_ms: i64, actor: &str, action: Action) -> Result<(Arc<ControlState>, u64), ControlError> {
+    pub async fn act(
+        &self,
+        at_ms: i64,
+        actor: &str,
+        action: Action,
+    ) -> Result<(Arc<ControlState>, u64), ControlError> {
         self.write(&ControlRecord { at_ms, actor: actor.to_owned(), action }).await
     }
 

@@ -29,7 +29,8 @@ impl NewApp {
             .secrets
             .iter()
             .map(|(role, secret)| {
-                let sealed = root.seal(&secret_context(&self.id, *role), secret.expose_secret().as_bytes())?;
+                let sealed =
+                    root.seal(&secret_context(&self.id, *role), secret.expose_secret().as_bytes())?;
                 Ok(AppSecret { role: *role, sealed })
             })
             .collect::<Result<_, SealError>>()?;
@@ -59,7 +60,9 @@ impl AppKeys {
         let secrets = app
             .secrets
             .iter()
-            .map(|secret| Ok((secret.role, root.open(&secret_context(&app.id, secret.role), &secret.sealed)?)))
+            .map(|secret| {
+                Ok((secret.role, root.open(&secret_context(&app.id, secret.role), &secret.sealed)?))
+            })
             .collect::<Result<_, _>>()
             .map_err(failed)?;
         Ok(Self { verify_tokens, secrets })

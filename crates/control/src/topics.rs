@@ -37,7 +37,10 @@ pub async fn ensure_topics(log: &EventLog, topics: &Topics, partitions: Partitio
 
 /// Makes a tenant's feed unless it is there, and names it.
 pub async fn ensure_inbox(
-    log: &EventLog, topics: &Topics, tenant: &TenantId, partitions: Partitions,
+    log: &EventLog,
+    topics: &Topics,
+    tenant: &TenantId,
+    partitions: Partitions,
 ) -> Result<Topic, LogError> {
     let topic = Topic::new(topics.inbox(tenant))?;
     let retention = Retention::Age(7 * DAY);

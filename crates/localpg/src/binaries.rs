@@ -15,7 +15,9 @@ impl Binaries {
             .into_iter()
             .chain(debian())
             .chain(std::env::split_paths(&path))
-            .find(|folder| ["initdb", "postgres", "psql"].iter().all(|program| folder.join(program).is_file()))
+            .find(|folder| {
+                ["initdb", "postgres", "psql"].iter().all(|program| folder.join(program).is_file())
+            })
             .map(Self)
             .ok_or(LocalPgError::NoBinaries)
     }

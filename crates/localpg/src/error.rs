@@ -12,16 +12,22 @@ pub enum LocalPgError {
     )]
     NoBinaries,
     /// Root cannot run PostgreSQL and there is no user for it.
-    #[error("PostgreSQL does not run as root, and there is no user `postgres` on this machine; make one or run as another user")]
+    #[error(
+        "PostgreSQL does not run as root, and there is no user `postgres` on this machine; make one or run as another user"
+    )]
     NoUser,
     /// The user that runs PostgreSQL cannot reach its folder.
-    #[error("the user `postgres` cannot pass the folder {folder}; run: chmod o+x {folder}, or choose another --data")]
+    #[error(
+        "the user `postgres` cannot pass the folder {folder}; run: chmod o+x {folder}, or choose another --data"
+    )]
     Closed {
         /// The folder that is closed.
         folder: PathBuf,
     },
     /// The socket's path would be too long.
-    #[error("the path {folder} is too long for a Unix socket (at most 90 characters); choose a shorter --data")]
+    #[error(
+        "the path {folder} is too long for a Unix socket (at most 90 characters); choose a shorter --data"
+    )]
     PathTooLong {
         /// The folder.
         folder: PathBuf,

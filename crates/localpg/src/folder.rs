@@ -31,9 +31,11 @@ pub(crate) fn prepare(folder: &Path, account: Option<Account>) -> Result<PathBuf
     if folder.as_os_str().len() > 90 {
         return Err(LocalPgError::PathTooLong { folder });
     }
-    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).map_err(LocalPgError::io(what()))?;
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))
+        .map_err(LocalPgError::io(what()))?;
     if let Some(account) = account {
-        chown(&folder, Some(account.uid), Some(account.gid)).map_err(|errno| LocalPgError::io(what())(errno.into()))?;
+        chown(&folder, Some(account.uid), Some(account.gid))
+            .map_err(|errno| LocalPgError::io(what())(errno.into()))?;
         for above in folder.ancestors().skip(1) {
             let state = above.metadata().map_err(LocalPgError::io(what()))?;
             let passes = state.mode() & 0o001 != 0

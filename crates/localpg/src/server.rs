@@ -143,10 +143,18 @@ impl Home {
             command.args(["--pdeathsig", "INT"]);
         }
         if let Some(account) = self.account {
-            command.arg(format!("--reuid={}", account.uid)).arg(format!("--regid={}", account.gid)).arg("--clear-groups");
+            command
+                .arg(format!("--reuid={}", account.uid))
+                .arg(format!("--regid={}", account.gid))
+                .arg("--clear-groups");
         }
         command.arg("--").arg(program).current_dir(&self.folder).stdin(Stdio::null()).process_group(0);
-        command.env_remove("PGDATA").env_remove("PGHOST").env_remove("PGPORT").env_remove("PGUSER").env("LC_ALL", "C");
+        command
+            .env_remove("PGDATA")
+            .env_remove("PGHOST")
+            .env_remove("PGPORT")
+            .env_remove("PGUSER")
+            .env("LC_ALL", "C");
         command
     }
 
@@ -161,7 +169,10 @@ impl Home {
         }
         let words = String::from_utf8_lossy(&output.stderr);
         let tail: Vec<&str> = words.trim().lines().rev().take(3).collect();
-        Err(LocalPgError::Program { program: name, words: tail.into_iter().rev().collect::<Vec<_>>().join(" / ") })
+        Err(LocalPgError::Program {
+            program: name,
+            words: tail.into_iter().rev().collect::<Vec<_>>().join(" / "),
+        })
     }
 
     fn initialise(&self) -> Result<(), LocalPgError> {
@@ -171,15 +182,28 @@ impl Home {
         // A first start that was cut short leaves a folder without a version: begin again beside it, then rename.
         let fresh = self.folder.join("data.new");
         if fresh.exists() {
-            std::fs::remove_dir_all(&fresh).map_err(LocalPgError::io("clearing a half-made PostgreSQL folder"))?;
+            std::fs::remove_dir_all(&fresh)
+                .map_err(LocalPgError::io("clearing a half-made PostgreSQL folder"))?;
         }
         let fresh_text = fresh.display().to_string();
         info!("making a PostgreSQL database in {}", self.folder.display());
         self.run(
             "initdb",
-            &["-D", &fresh_text, "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--locale=C", "--data-checksums"],
+            &[
+                "-D",
+                &fresh_text,
+                "-U",
+                SUPERUSER,
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "--data-checksums",
+            ],
         )?;
-        std::fs::rename(&fresh, self.data()).map_err(LocalPgError::io("putting the PostgreSQL folder in place"))
+        std::fs::rename(&fresh, self.data())
+            .map_err(LocalPgError::io("putting the PostgreSQL folder in place"))
     }
 
     /// A parent that was killed leaves the server running for a moment, or for good: end it before starting our own.
@@ -203,9 +227,14 @@ impl Home {
 
     fn spawn(&self) -> Result<Child, LocalPgError> {
         let what = || format!("opening {}", self.log().display());
-        let log = OpenOptions::new().create(true).append(true).open(self.log()).map_err(LocalPgError::io(what()))?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .map_err(LocalPgError::io(what()))?;
         if let Some(account) = self.account {
-            chown(self.log(), Some(account.uid.as_raw()), Some(account.gid.as_raw())).map_err(LocalPgError::io(what()))?;
+            chown(self.log(), Some(account.uid.as_raw()), Some(account.gid.as_raw()))
+                .map_err(LocalPgError::io(what()))?;
         }
         let errors = log.try_clone().map_err(LocalPgError::io(what()))?;
         let mut command = self.command(&self.binaries.program("postgres"), true);
@@ -333,6 +362,9 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LocalPgError> + Send + 'static,
 ) -> Result<T, LocalPgError> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|cause| {
-        Err(LocalPgError::Io { what: "a task of the local PostgreSQL".into(), cause: std::io::Error::other(cause) })
+        Err(LocalPgError::Io {
+            what: "a task of the local PostgreSQL".into(),
+            cause: std::io::Error::other(cause),
+        })
     })
 }

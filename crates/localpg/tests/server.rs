@@ -1,5 +1,7 @@
 //! The real PostgreSQL, started, crashed, left behind and stopped.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -27,7 +29,10 @@ async fn it_keeps_what_it_was_given_through_crash_and_restart() {
     server.ensure_database("views").await.unwrap();
     server.ensure_database("views").await.unwrap();
     let url = server.url("views");
-    assert_eq!(ask(&url, "create table kept(x int); insert into kept values (7); select x from kept").as_deref(), Some("CREATE TABLE\nINSERT 0 1\n7"));
+    assert_eq!(
+        ask(&url, "create table kept(x int); insert into kept values (7); select x from kept").as_deref(),
+        Some("CREATE TABLE\nINSERT 0 1\n7")
+    );
 
     let first = server.pid().unwrap();
     kill(Pid::from_raw(first), Signal::SIGKILL).unwrap();

@@ -48,8 +48,10 @@ impl RootKey {
         }
         let mut text = Zeroizing::new(String::new());
         file.read_to_string(&mut text).map_err(io)?;
-        let digits =
-            text.trim_end().strip_prefix(FILE_PREFIX).ok_or_else(|| SealError::RootFormat { path: name() })?;
+        let digits = text
+            .trim_end()
+            .strip_prefix(FILE_PREFIX)
+            .ok_or_else(|| SealError::RootFormat { path: name() })?;
         let mut key = Zeroizing::new([0; 32]);
         hex::decode_to_slice(digits, &mut *key).map_err(|_| SealError::RootFormat { path: name() })?;
         Ok(Self(key))
@@ -67,7 +69,8 @@ impl RootKey {
         let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let beside = folder.join(format!(".root-key-{}", std::process::id()));
         let written = (|| {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
             let line = Zeroizing::new(format!("{FILE_PREFIX}{}\n", hex::encode(*key.0)));
             file.write_all(line.as_bytes())?;
             file.sync_all()?;

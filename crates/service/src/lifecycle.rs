@@ -37,7 +37,11 @@ impl Lifecycle {
     }
 
     /// Runs a task under a name.
-    pub fn spawn(&mut self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    pub fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
         self.tasks.spawn(async move { (name, task.await) });
     }
 
@@ -71,7 +75,9 @@ impl Lifecycle {
 }
 
 fn report(
-    ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>, failed: &mut bool, unasked: bool,
+    ended: Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>,
+    failed: &mut bool,
+    unasked: bool,
 ) {
     match ended {
         Ok((name, Ok(()))) if unasked => {

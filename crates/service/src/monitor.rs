@@ -29,7 +29,10 @@ pub fn monitor_router(registry: Registry, readiness: Readiness) -> Router {
 
 /// Serves the monitoring routes until stopped. For a private network only.
 pub async fn serve_monitor(
-    listener: TcpListener, registry: Registry, readiness: Readiness, stop: CancellationToken,
+    listener: TcpListener,
+    registry: Registry,
+    readiness: Readiness,
+    stop: CancellationToken,
 ) -> anyhow::Result<()> {
     axum::serve(listener, monitor_router(registry, readiness))
         .with_graceful_shutdown(async move { stop.cancelled().await })

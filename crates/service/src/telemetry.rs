@@ -18,7 +18,8 @@ pub enum LogFormat {
 pub fn init_logs(format: LogFormat, filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|cause| anyhow::anyhow!("the log filter {filter:?} is not in RUST_LOG's syntax: {cause}"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true);
     // Colours are for a terminal; a file or a collector gets plain text.
     let lines = lines.with_ansi(std::io::stderr().is_terminal());
     let started = match format {

@@ -1,0 +1,8 @@
+//! The router on a real log and a real keyring: everything a delivery can become, the way back for it, and trouble.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+
+mod parked;
+mod routing;
+mod stage;
+mod trouble;
