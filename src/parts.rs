@@ -2,15 +2,21 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
-use control::{ControlPlane, Partitions};
+use control::{ControlError, ControlPlane, Partitions};
 use eventlog::{EventLog, Topic};
 use prometheus::Registry;
 use schemas::Topics;
 use seal::RootKey;
 use service::{Clock, Readiness};
 use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tracing::warn;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Log, control plane, root key and instruments.
 pub(crate) struct Parts {
@@ -26,9 +32,12 @@ pub(crate) struct Parts {
 impl Parts {
     /// Makes the topics unless they are there, and folds `control`.
     pub(crate) async fn open(log: EventLog, topics: Topics, root: RootKey) -> anyhow::Result<Self> {
-        control::ensure_topics(&log, &topics, Partitions::default()).await.context("making the topics")?;
         let control = Topic::new(topics.control())?;
-        let plane = ControlPlane::open(log.clone(), &control).await.context("opening the control topic")?;
+        let plane = patiently(async || {
+            control::ensure_topics(&log, &topics, Partitions::default()).await?;
+            ControlPlane::open(log.clone(), &control).await
+        });
+        let plane = plane.await.context("making the topics and reading control")?;
         Ok(Self {
             log,
             plane,
@@ -38,6 +47,20 @@ impl Parts {
             readiness: Readiness::default(),
             clock: Clock::system(),
         })
+    }
+}
+
+/// The log answered a moment ago, so when it is away now it will be back.
+async fn patiently<T>(attempt: impl AsyncFn() -> Result<T, ControlError>) -> Result<T, ControlError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match attempt().await {
+            Err(cause) if cause.is_passing() && Instant::now() < until => {
+                warn!(error = format!("{:#}", anyhow::Error::from(cause)), "waiting for the log");
+                tokio::time::sleep(PAUSE).await;
+            }
+            done => return done,
+        }
     }
 }
 

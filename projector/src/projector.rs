@@ -115,7 +115,8 @@ impl Projector {
                 Projection::Conversation { .. } | Projection::Coverage { .. } => Arc::default(),
             };
             serving.push(serves.clone());
-            let consumer = join(&self.log, &projection, &self.config.member).await?;
+            let joined = join(&self.log, &projection, &self.config.member);
+            let Some(consumer) = stop.run_until_cancelled(joined).await.transpose()? else { return Ok(()) };
             let around = Surroundings {
                 projection,
                 db: self.db.clone(),

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use eventlog::{
-    Assignment, Batch, ConsumeError, Consumer, Delivery, EventLog, Revocation, Start, Subscription,
-    TopicPartition,
+    Assignment, Batch, ConsumeError, Consumer, Delivery, Disposition, EventLog, Revocation, Start,
+    Subscription, TopicPartition,
 };
 use store::StoreError;
 use tokio::sync::mpsc;
@@ -270,7 +270,7 @@ async fn locate(log: &EventLog, around: &Surroundings, at: &TopicPartition) -> a
     }
 }
 
-/// Joins the projection's group.
+/// Joins the projection's group. Waits while the log is away: it may be, just when a projector starts.
 pub(crate) async fn join(
     log: &EventLog,
     projection: &crate::projection::Projection,
@@ -282,7 +282,15 @@ pub(crate) async fn join(
         topics: projection.topics(),
         max_batch: FETCH,
     };
-    log.subscribe(subscription)
-        .await
-        .with_context(|| format!("joining the group of the {} view", projection.name()))
+    let name = projection.name();
+    let mut backoff = Backoff::new();
+    loop {
+        match log.subscribe(subscription.clone()).await {
+            Err(cause) if cause.disposition() == Disposition::Retry => {
+                warn!(projection = name, error = %cause, "the {name} view waits for the log");
+                tokio::time::sleep(backoff.next()).await;
+            }
+            joined => return joined.with_context(|| format!("joining the group of the {name} view")),
+        }
+    }
 }

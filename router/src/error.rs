@@ -30,13 +30,7 @@ impl RouteError {
             Self::Read(cause) => cause.disposition() == Disposition::Retry,
             Self::Consume(cause) => cause.disposition() == Disposition::Retry,
             Self::Keyring(cause) => cause.disposition() == keyring::Disposition::Retry,
-            Self::Control(cause) => match cause {
-                ControlError::Log(cause) => cause.disposition() == Disposition::Retry,
-                ControlError::Read(cause) => cause.disposition() == Disposition::Retry,
-                ControlError::Append(cause) => cause.disposition() == Disposition::Retry,
-                ControlError::Behind => true,
-                ControlError::Secrets { .. } => false,
-            },
+            Self::Control(cause) => cause.is_passing(),
         }
     }
 }

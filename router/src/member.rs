@@ -50,7 +50,17 @@ impl Member {
             topics: vec![job.topic(&engine.topics)?],
             max_batch,
         };
-        let consumer = engine.log.subscribe(subscription).await?;
+        // The log may be away just when a router starts.
+        let consumer = loop {
+            match engine.log.subscribe(subscription.clone()).await {
+                Ok(consumer) => break consumer,
+                Err(cause) if cause.disposition() == Disposition::Retry => {
+                    warn!(error = %cause, group = job.group(), "waiting for the log to join {}", job.group());
+                    tokio::time::sleep(AWAY).await;
+                }
+                Err(cause) => return Err(cause.into()),
+            }
+        };
         let room = mpsc::unbounded_channel();
         Ok(Self { job, engine: engine.clone(), consumer, workers: HashMap::new(), room })
     }

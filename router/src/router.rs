@@ -55,8 +55,10 @@ impl Router {
             let joined = Member::join(job, &engine, &config.member, max_batch).await;
             joined.with_context(|| format!("joining the group {}", job.group()))
         };
-        let (raw, control, pointers) =
-            (join(Job::Raw).await?, join(Job::Control).await?, join(Job::Pointers).await?);
+        let joined = stop.run_until_cancelled(async {
+            anyhow::Ok((join(Job::Raw).await?, join(Job::Control).await?, join(Job::Pointers).await?))
+        });
+        let Some((raw, control, pointers)) = joined.await.transpose()? else { return Ok(()) };
         // One that fails ends the others, and with them the router.
         let all = stop.child_token();
         let run = async |job: Job, member: Member| {

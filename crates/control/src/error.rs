@@ -1,6 +1,6 @@
 //! What can go wrong with the control plane.
 
-use eventlog::{AppendError, LogError, ReadError};
+use eventlog::{AppendError, Disposition, LogError, ReadError};
 use seal::SealError;
 
 /// Why the control plane cannot be followed or written.
@@ -29,4 +29,17 @@ pub enum ControlError {
         #[source]
         cause: SealError,
     },
+}
+
+impl ControlError {
+    /// Whether the same may be tried again in a moment.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Log(cause) => cause.disposition() == Disposition::Retry,
+            Self::Read(cause) => cause.disposition() == Disposition::Retry,
+            Self::Append(cause) => cause.disposition() == Disposition::Retry,
+            Self::Behind => true,
+            Self::Secrets { .. } => false,
+        }
+    }
 }

@@ -91,14 +91,14 @@ async fn two_routers_share_the_work_and_hand_it_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_keyring_that_goes_away_holds_the_router_up_and_loses_nothing() {
-    const DELIVERIES: u32 = 4_000;
+    const DELIVERIES: u32 = 2_000;
     let stage = stage_with_alpha().await;
     let running = stage.router();
     eventually("at work", async || running.readiness.closed().is_empty()).await;
     stage.postgres.crash();
     // Everybody is new: every batch needs the keyring.
-    for round in 0..4 {
-        let some = DELIVERIES / 4;
+    for round in 0..2 {
+        let some = DELIVERIES / 2;
         stage
             .deliver_all(bodies(DELIVERIES, u32::MAX).skip((round * some) as usize).take(some as usize))
             .await;

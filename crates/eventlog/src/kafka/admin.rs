@@ -83,31 +83,22 @@ impl Admin {
 
     /// Blocks.
     pub(super) fn bounds(&self, at: &TopicPartition) -> Result<Bounds, LogError> {
-        watermarks(&self.meta, at).map_err(|cause| match cause {
-            KafkaError::MetadataFetch(
-                Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic,
-            ) => LogError::Fatal { cause: format!("no partition {at}") },
-            other => error::log(&other),
+        patiently(|| watermarks(&self.meta, at)).map_err(|cause| match cause.rdkafka_error_code() {
+            Some(Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                LogError::Fatal { cause: format!("no partition {at}") }
+            }
+            _ => error::log(&cause),
         })
     }
 
     /// Blocks.
     pub(super) fn committed(&self, group: &str, at: &TopicPartition) -> Result<Option<u64>, LogError> {
         let client = self.of_group(group)?;
-        let until = Instant::now() + PATIENCE;
-        loop {
+        let found = patiently(|| {
             while client.poll(Duration::ZERO).is_some() {}
-            match committed(&client, std::slice::from_ref(at), PATIENCE) {
-                Ok(found) => return Ok(found.get(at).copied()),
-                // A coordinator that is only starting is worth a moment.
-                Err(cause)
-                    if cause.rdkafka_error_code().is_some_and(error::is_away) && Instant::now() < until =>
-                {
-                    std::thread::sleep(Duration::from_millis(50));
-                }
-                Err(cause) => return Err(error::log(&cause)),
-            }
-        }
+            committed(&client, std::slice::from_ref(at), PATIENCE)
+        });
+        Ok(found.map_err(|cause| error::log(&cause))?.get(at).copied())
     }
 
     fn of_group(&self, group: &str) -> Result<Arc<BaseConsumer<Onlooker>>, LogError> {
@@ -204,6 +195,21 @@ impl Admin {
         settings.retain(|(name, _)| !self.config.topic_settings.iter().any(|(theirs, _)| theirs == name));
         settings.extend(self.config.topic_settings.iter().cloned());
         settings
+    }
+}
+
+/// Asks again while a leader or a coordinator is only being found.
+fn patiently<T>(mut ask: impl FnMut() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match ask() {
+            Err(cause)
+                if cause.rdkafka_error_code().is_some_and(error::is_away) && Instant::now() < until =>
+            {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            answer => return answer,
+        }
     }
 }
 

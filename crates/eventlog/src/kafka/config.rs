@@ -34,7 +34,8 @@ pub struct KafkaConfig {
     pub ssl_certificate_file: Option<String>,
     /// Client key (PEM) for TLS.
     pub ssl_key_file: Option<String>,
-    /// How long an append may take before it is [`crate::AppendError::Unconfirmed`].
+    /// How long an append may take before it is [`crate::AppendError::Unconfirmed`]. When it is over for one record, those
+    /// that were in flight with it may come to be in the log twice: short where somebody waits for the answer, long elsewhere.
     pub append_timeout: Duration,
     /// How long a produce batch waits for company.
     pub linger: Duration,
