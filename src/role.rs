@@ -168,10 +168,10 @@ pub(crate) async fn router(args: RouterArgs) -> Result<ExitCode, Failure> {
     let role = Role::open("router", args.role).await?;
     let Parts { log, plane, root, topics, registry, readiness, clock } = &role.parts;
     if !args.no_migrate {
-        store::migrate_keyring(&args.keyring).await.context("migrating the keyring (--keyring)")?;
+        patiently("the keyring (--keyring)", || store::migrate_keyring(&args.keyring)).await?;
     }
-    let db =
-        KeyringDb::connect(&args.keyring, KEYRING_CONNECTIONS).await.context("the keyring (--keyring)")?;
+    let connect = || KeyringDb::connect(&args.keyring, KEYRING_CONNECTIONS);
+    let db = patiently("the keyring (--keyring)", connect).await?;
     let config = router::Config { member: role.member.clone(), ..router::Config::default() };
     let keyring = Keyring::new(db, root.clone());
     let router = router::Router::new(

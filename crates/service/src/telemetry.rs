@@ -26,5 +26,11 @@ pub fn init_logs(format: LogFormat, filter: &str) -> anyhow::Result<()> {
         LogFormat::Text => lines.compact().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
-    started.map_err(|cause| anyhow::anyhow!("logging was started twice: {cause}"))
+    started.map_err(|cause| anyhow::anyhow!("logging was started twice: {cause}"))?;
+    // A panic's own text can quote what was being read: only its place is told.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        tracing::error!(place, "a fault in this program: it panicked at {place}");
+    }));
+    Ok(())
 }
