@@ -27,6 +27,8 @@ use crate::logs::LogArgs;
 use crate::parts::{Parts, listen};
 
 const GRACE: Duration = Duration::from_secs(25);
+/// How long an append may take where no answer to Meta hangs on it.
+const UNHURRIED: Duration = Duration::from_secs(20);
 const CLOSE: Duration = Duration::from_secs(5);
 const DATABASE_WAIT: Duration = Duration::from_secs(60);
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
@@ -281,7 +283,11 @@ impl Role {
                 format!("name the brokers, `tidings {name} --kafka host:port …` (or TIDINGS_KAFKA_BROKERS), or run everything in one process with `tidings up --data DIR`"),
             )
         })?;
-        let kafka = args.kafka_args.config(brokers)?;
+        let mut kafka = args.kafka_args.config(brokers)?;
+        if name != "ingest" {
+            // Nobody waits for these appends, and one that runs out of time repeats those in flight with it.
+            kafka.append_timeout = UNHURRIED;
+        }
         args.logs.init()?;
         let life = Lifecycle::new(GRACE)?;
         let root = RootKey::load(&args.root_key).map_err(anyhow::Error::from)?;

@@ -29,6 +29,7 @@ use crate::tls::Tls;
 use crate::{Config, Deadlines, Limits};
 
 /// Between two tries to reach a log that is away at the start.
+const WARM: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The edge. [`Edge::serve`] runs it.
@@ -137,7 +138,8 @@ impl Edge {
         helpers.spawn({
             let (shared, gate, stop) = (shared.clone(), log_gate.clone(), helpers_stop.clone());
             async move {
-                stop.run_until_cancelled(open_when_answering(&shared.log, &gate)).await;
+                let raw = shared.raw.first().map(|at| &at.topic);
+                stop.run_until_cancelled(open_when_answering(&shared.log, raw, &gate)).await;
                 shared.breaker.probe(&shared.log, &gate, shared.deadlines.probe, &stop).await;
             }
         });
@@ -240,10 +242,16 @@ async fn open_when_folded(plane: &ControlPlane, gate: &Gate) {
     gate.open();
 }
 
-async fn open_when_answering(log: &EventLog, gate: &Gate) {
+/// Ready once the log answers and the first append would be as quick as the later ones.
+async fn open_when_answering(log: &EventLog, raw: Option<&Topic>, gate: &Gate) {
     while let Err(cause) = log.ping().await {
         warn!(error = %cause, "not ready: the log does not answer");
         tokio::time::sleep(RETRY).await;
+    }
+    if let Some(raw) = raw
+        && let Err(cause) = log.warm(raw, WARM).await
+    {
+        warn!(error = %cause, "the first append to {raw} could not be prepared; it may be slow");
     }
     gate.open();
 }
