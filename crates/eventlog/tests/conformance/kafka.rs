@@ -8,7 +8,7 @@ use eventlog::{
 };
 use testkit::Kafka;
 
-use crate::stage::{Stage, append, batch, group, read_from, record, soon, subscription, text, until};
+use crate::stage::{PATIENCE, Stage, append, batch, group, read_from, record, soon, subscription, text, until};
 
 /// Appends numbered records until told to stop, going on whatever happens; what was confirmed, by number.
 fn keep_appending(
@@ -110,6 +110,42 @@ async fn a_killed_broker_loses_and_invents_nothing() {
     }
     member.handle().commit(&at, next).await.unwrap();
     assert_eq!(log.committed(&group("g", &topic), &at).await.unwrap(), Some(next));
+}
+
+/// As long as no append's time is over, the idempotent producer keeps its promise: each record once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_broker_repeats_nothing_while_appends_may_wait() {
+    const COUNT: u64 = 10_000;
+    let kafka = Kafka::own(1, None).await.unwrap();
+    let stage = Stage::kafka_at(kafka.address());
+    let mut config = stage.kafka_config(kafka.address());
+    config.append_timeout = 2 * PATIENCE;
+    let log = EventLog::kafka(config).await.unwrap();
+    let topic = stage.topic(&log, 1, Retention::Forever).await;
+    let at = TopicPartition::new(&topic, 0);
+    append(&log, &at, record("first")).await;
+    let sending = async {
+        let mut waiting = Vec::new();
+        for number in 0..COUNT {
+            waiting.push(log.append(&at, record(number.to_string())).unwrap());
+            if number % 10 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+        waiting
+    };
+    let killing = async {
+        until("some are in", || async { log.bounds(&at).await.is_ok_and(|bounds| bounds.end > 500) }).await;
+        kafka.kill9(1).await.unwrap();
+    };
+    let (waiting, ()) = tokio::join!(sending, killing);
+    kafka.restart(1).await.unwrap();
+    for (offset, pending) in (1..).zip(waiting) {
+        assert_eq!(soon("a confirmation", pending).await.unwrap(), offset);
+    }
+    let bodies: Vec<String> = read_from(&log, &at, 1).await.iter().map(text).collect();
+    assert_eq!(bodies.len() as u64, COUNT);
+    assert!((0..COUNT).zip(&bodies).all(|(number, body)| number.to_string() == *body), "out of order");
 }
 
 #[tokio::test(flavor = "multi_thread")]
