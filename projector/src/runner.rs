@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::backoff::Backoff;
-use crate::worker::{Backlog, End, Surroundings, Worker, size};
+use crate::worker::{Backlog, End, Surroundings, Worker};
 
 /// The log makes batches of at most this many; a worker puts several of them into one transaction.
 pub(crate) const FETCH: usize = 1_000;
@@ -160,7 +160,7 @@ impl Runner {
     async fn take(&mut self, batch: Batch) {
         // Without a worker the partition is not ours any more; a closed queue is one whose worker asked for a seek.
         let Some(held) = self.held.get(&batch.source) else { return };
-        let (at, bytes) = (batch.source.clone(), size(&batch.records));
+        let (at, bytes) = (batch.source.clone(), batch.size_bytes());
         if held.queue.send(batch).is_ok() {
             held.backlog.add(bytes, &at, &self.around.handle).await;
         }

@@ -63,10 +63,6 @@ impl Backlog {
     }
 }
 
-pub(crate) fn size(records: &[Stored]) -> usize {
-    records.iter().map(|stored| stored.record.size_bytes() + size_of::<Stored>()).sum()
-}
-
 /// Why a worker ended.
 #[derive(Debug)]
 pub(crate) enum End {
@@ -110,15 +106,15 @@ impl Worker {
                     }
                 },
             };
-            let (records, rest) = self.gather(batch).await;
+            let (whole, rest) = self.gather(batch).await;
             left_over = rest;
-            let bytes = size(&records);
-            match self.step(&records).await? {
+            let bytes = whole.size_bytes();
+            match self.step(&whole.records).await? {
                 Some(End::Stopped) => break,
                 Some(end @ End::Seek(_)) => return Ok(end),
                 None => uncommitted = true,
             }
-            drop(records);
+            drop(whole);
             self.backlog.done(bytes, &self.at, &self.around.handle).await;
             if committed.elapsed() > COMMIT_EVERY {
                 self.commit().await;
@@ -133,20 +129,19 @@ impl Worker {
     }
 
     /// What is there by now, up to a full transaction; and the batch that did not fit.
-    async fn gather(&mut self, first: Batch) -> (Vec<Stored>, Option<Batch>) {
-        let mut records = first.records;
-        let mut bytes = size(&records);
+    async fn gather(&mut self, mut whole: Batch) -> (Batch, Option<Batch>) {
+        let mut bytes = whole.size_bytes();
         let limit = self.around.config.max_batch;
         let deadline = Instant::now() + self.around.config.linger;
-        while records.len() < limit && bytes < FULL {
+        while whole.records.len() < limit && bytes < FULL {
             let Ok(Some(batch)) = tokio::time::timeout_at(deadline, self.queue.recv()).await else { break };
-            if records.len() + batch.records.len() > limit {
-                return (records, Some(batch));
+            if whole.records.len() + batch.records.len() > limit {
+                return (whole, Some(batch));
             }
-            bytes += size(&batch.records);
-            records.extend(batch.records);
+            bytes += batch.size_bytes();
+            whole.records.extend(batch.records);
         }
-        (records, None)
+        (whole, None)
     }
 
     /// Applies these records. `None`: done.

@@ -15,6 +15,10 @@ use crate::error::RouteError;
 use crate::job::Job;
 use crate::worker::work;
 
+/// More than this waiting, in bytes, and the partition is paused; less than that and it goes on. A pause is for a real
+/// backlog only: what was fetched ahead is thrown away by it.
+const FULL: usize = 4 << 20;
+const ROOM: usize = 1 << 20;
 /// How long a hand-over waits for the batches in hand.
 const HAND_OVER: Duration = Duration::from_secs(4);
 const AWAY: Duration = Duration::from_millis(500);
@@ -24,6 +28,7 @@ pub(crate) struct Member {
     job: Job,
     engine: Engine,
     consumer: Consumer,
+    max_batch: usize,
     workers: HashMap<TopicPartition, Worker>,
     room: (mpsc::UnboundedSender<TopicPartition>, mpsc::UnboundedReceiver<TopicPartition>),
 }
@@ -34,7 +39,27 @@ struct Worker {
     task: AbortOnDropHandle<Result<(), RouteError>>,
     leaving: CancellationToken,
     held: VecDeque<Batch>,
+    held_bytes: usize,
     paused: bool,
+}
+
+impl Worker {
+    fn hold(&mut self, batch: Batch) {
+        self.held_bytes += batch.size_bytes();
+        self.held.push_back(batch);
+    }
+
+    /// Everything that waits, up to a full batch: one round of appends and one commit for all of it.
+    fn gather(&mut self, max_batch: usize) -> Option<Batch> {
+        let mut whole = self.held.pop_front()?;
+        while let Some(next) = self.held.front()
+            && whole.records.len() + next.records.len() <= max_batch
+        {
+            whole.records.extend(self.held.pop_front().into_iter().flat_map(|batch| batch.records));
+        }
+        self.held_bytes = self.held_bytes.saturating_sub(whole.size_bytes());
+        Some(whole)
+    }
 }
 
 impl Member {
@@ -62,7 +87,7 @@ impl Member {
             }
         };
         let room = mpsc::unbounded_channel();
-        Ok(Self { job, engine: engine.clone(), consumer, workers: HashMap::new(), room })
+        Ok(Self { job, engine: engine.clone(), consumer, max_batch, workers: HashMap::new(), room })
     }
 
     /// Works until stopped, or until something fails for good. What is in hand then may take `grace` to finish. Calls
@@ -119,7 +144,7 @@ impl Member {
             Delivery::Batch(batch) => {
                 let at = batch.source.clone();
                 if let Some(worker) = self.workers.get_mut(&at) {
-                    worker.held.push_back(batch);
+                    worker.hold(batch);
                     self.feed(&at).await;
                 }
             }
@@ -133,25 +158,20 @@ impl Member {
         let work = work(self.job, self.engine.clone(), waiting, handle, room, leaving.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(work));
         info!(group = self.job.group(), "{} is ours", at);
-        let worker = Worker { batches, task, leaving, held: VecDeque::new(), paused: false };
+        let worker = Worker { batches, task, leaving, held: VecDeque::new(), held_bytes: 0, paused: false };
         self.workers.insert(at.clone(), worker);
     }
 
     /// Gives a worker what it has room for; a partition whose worker has none is paused meanwhile.
     async fn feed(&mut self, at: &TopicPartition) {
         let Some(worker) = self.workers.get_mut(at) else { return };
-        while let Some(batch) = worker.held.pop_front() {
-            match worker.batches.try_send(batch) {
-                Ok(()) => {}
-                Err(mpsc::error::TrySendError::Full(batch)) => {
-                    worker.held.push_front(batch);
-                    break;
-                }
-                // The worker has failed; the next look finds out why.
-                Err(mpsc::error::TrySendError::Closed(_)) => return,
-            }
+        if worker.batches.capacity() > 0
+            && let Some(batch) = worker.gather(self.max_batch)
+        {
+            // Only a worker that has failed does not take it; the next look finds out why.
+            let _ = worker.batches.try_send(batch);
         }
-        let full = !worker.held.is_empty();
+        let full = worker.held_bytes > if worker.paused { ROOM } else { FULL };
         if full != worker.paused {
             worker.paused = full;
             let handle = self.consumer.handle();

@@ -84,6 +84,11 @@ impl Batch {
     pub fn next_offset(&self) -> u64 {
         self.records.last().map_or(0, |record| record.offset + 1)
     }
+
+    /// What it takes in memory, roughly.
+    pub fn size_bytes(&self) -> usize {
+        self.records.iter().map(|stored| stored.record.size_bytes() + size_of::<Stored>()).sum()
+    }
 }
 
 /// A member of a group.

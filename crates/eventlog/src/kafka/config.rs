@@ -128,7 +128,6 @@ impl KafkaConfig {
     pub(super) fn outsider(&self, group: &str) -> ClientConfig {
         let mut config = self.fetcher();
         config.set("group.id", group);
-        config.set("fetch.wait.max.ms", "100");
         config
     }
 
@@ -161,6 +160,8 @@ impl KafkaConfig {
         config.set("allow.auto.create.topics", "false");
         config.set("queued.max.messages.kbytes", "16384");
         config.set("fetch.message.max.bytes", WIRE_BYTES.to_string());
+        // A partition that comes back from a pause, or is new, waits until the request in hand has been answered.
+        config.set("fetch.wait.max.ms", "100");
         config.set("fetch.queue.backoff.ms", "50");
         config.set("fetch.error.backoff.ms", "100");
         config.set("receive.message.max.bytes", "104857600");
