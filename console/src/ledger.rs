@@ -9,12 +9,12 @@
 use std::collections::HashMap;
 
 use eventlog::{Bounds, LogError, Topic, TopicPartition};
-use store::{ProjectionOffset, RawProgress};
+use store::{ProjectionOffset, RawProgress, TenantCoverage};
 use tokio::time::{Duration, Instant};
 
 use crate::problem::Problem;
 use crate::state::Shared;
-use crate::wire::{LogPosition, LossEquation};
+use crate::wire::{LogPosition, LossEquation, TenantEquation};
 
 /// The router's group on `raw`.
 const ROUTER: &str = "router";
@@ -74,7 +74,12 @@ pub(crate) async fn equation(shared: &Shared) -> Result<LossEquation, Problem> {
         } else {
             coverage.missing.iter().take(EXAMPLES).map(ToString::to_string).collect()
         },
+        tenants: coverage.tenants.into_iter().map(tenant_equation).collect(),
     })
+}
+
+fn tenant_equation(of: TenantCoverage) -> TenantEquation {
+    TenantEquation { tenant: of.tenant.to_string(), routed: of.routed, projected: of.projected }
 }
 
 /// Records of `control` and `quarantine` that the router has yet to look at for what they let flow again.

@@ -86,7 +86,10 @@ pub(crate) async fn collect<'a>(
             }
             whole.extend_from_slice(&piece);
         }
-        pace.piece(began);
+        // The last piece is followed by another step at once.
+        if !body.is_end_stream() {
+            pace.piece(began);
+        }
     }
     Ok((if whole.is_empty() { first } else { whole.freeze() }, held))
 }

@@ -49,12 +49,13 @@ pub(crate) async fn answer(visit: &Visit, request: Request<Incoming>) -> Reply {
     visit.pace.begin(began);
     let tally = Tally::new(&visit.edge.metrics);
     let answer = caught(handle(visit, request, began)).await.unwrap_or(Answer::Delivery(Outcome::Panicked));
-    visit.pace.answered();
+    let ended = Instant::now();
+    visit.pace.answered(ended);
     match answer {
         Answer::Delivery(outcome) => {
             tally.end(outcome);
             if outcome.is_timed() {
-                observe(&visit.edge.metrics.answer_seconds, began.elapsed());
+                observe(&visit.edge.metrics.answer_seconds, ended.duration_since(began));
             }
             refusal(outcome)
         }
@@ -185,7 +186,7 @@ async fn append(visit: &Visit, partition: u32, record: Record, began: Instant) -
     let attempt = edge.breaker.attempt(partition).ok_or(Outcome::LogAway)?;
     let at = edge.raw.get(partition as usize).ok_or(Outcome::LogAway)?;
     let handed = Instant::now();
-    visit.pace.append(began);
+    visit.pace.append(began, handed);
     let answer = match edge.log.append(at, record) {
         Err(cause) => Some(Err(cause)),
         Ok(mut pending) => {

@@ -107,16 +107,16 @@ impl Pace {
         }
     }
 
-    /// The log has the record of the request that began then.
-    pub(crate) fn append(&self, began: Instant) {
+    /// The log has the record, from now on, of the request that began then.
+    pub(crate) fn append(&self, began: Instant, now: Instant) {
         let whole = began + self.deadlines.answer;
-        let least = Instant::now() + Duration::from_secs(1).min(self.deadlines.answer);
+        let least = now + Duration::from_secs(1).min(self.deadlines.answer);
         self.set(Step::Append, whole.max(least).min(began + self.deadlines.request));
     }
 
     /// The answer is made; the next request may come.
-    pub(crate) fn answered(&self) {
-        self.set(Step::Idle, Instant::now() + self.deadlines.keep_alive);
+    pub(crate) fn answered(&self, now: Instant) {
+        self.set(Step::Idle, now + self.deadlines.keep_alive);
     }
 
     /// Whether the present body or append is late.
@@ -262,11 +262,11 @@ mod tests {
         check(&pace, Step::Body, 3);
         pace.piece(ago(6));
         check(&pace, Step::Body, 2);
-        pace.append(ago(1));
+        pace.append(ago(1), Instant::now());
         check(&pace, Step::Append, 3);
-        pace.append(ago(7));
+        pace.append(ago(7), Instant::now());
         check(&pace, Step::Append, 1);
-        pace.answered();
+        pace.answered(Instant::now());
         check(&pace, Step::Idle, 60);
         pace.written(true);
         check(&pace, Step::Write, 5);
@@ -288,7 +288,7 @@ mod tests {
         pace.piece(Instant::now());
         check(&pace, Step::Leave, 1);
         assert_eq!(pace.expire(), Late::Close(Step::Leave));
-        pace.answered();
+        pace.answered(Instant::now());
         check(&pace, Step::Idle, 60);
     }
 }

@@ -1,11 +1,11 @@
 //! The coverage fold: which items of which deliveries reached `events` and `quarantine`. Positions only; nothing is decoded.
 
-use schemas::{Outcome, Pointer, RawPosition};
+use schemas::{Outcome, Pointer, RawPosition, TenantId};
 use store::{CoverageChange, QuarantineChange, Whole};
 
-/// An item became an event.
-pub(crate) fn event(change: &mut CoverageChange, position: RawPosition) {
-    change.routed(position.raw, position.index, position.count);
+/// An item became an event of this tenant.
+pub(crate) fn event(change: &mut CoverageChange, tenant: &TenantId, position: RawPosition) {
+    change.routed(tenant, position.raw, position.index, position.count);
 }
 
 /// What a pointer says. Adds to `quarantine` what an operator should see there.

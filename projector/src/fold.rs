@@ -34,7 +34,7 @@ pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> ConversationChan
 
 /// Adds what one event changes.
 pub(crate) fn add(changes: &mut ConversationChanges, event: &Event) {
-    changes.applied.routed(event.raw.raw, event.raw.index, event.raw.count);
+    changes.applied.routed(&event.tenant, event.raw.raw, event.raw.index, event.raw.count);
     contact(changes, event);
     match &event.content {
         Content::Message(content) => message(changes, event, content),

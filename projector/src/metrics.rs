@@ -17,6 +17,7 @@ pub(crate) struct Metrics {
     pub(crate) holes: IntGauge,
     pub(crate) rerouted: IntCounter,
     coverage: IntGaugeVec,
+    tenants: IntGaugeVec,
 }
 
 impl Metrics {
@@ -75,12 +76,20 @@ impl Metrics {
                 ),
                 &["state"],
             )?,
+            tenants: IntGaugeVec::new(
+                Opts::new(
+                    "projector_coverage_tenant_items",
+                    "The loss equation of each tenant: routed = projected, up to what is in motion. Apart for minutes: that tenant's view is behind.",
+                ),
+                &["tenant", "state"],
+            )?,
         };
         registry.register(Box::new(metrics.apply.clone()))?;
         registry.register(Box::new(metrics.visible.clone()))?;
         registry.register(Box::new(metrics.holes.clone()))?;
         registry.register(Box::new(metrics.rerouted.clone()))?;
         registry.register(Box::new(metrics.coverage.clone()))?;
+        registry.register(Box::new(metrics.tenants.clone()))?;
         Ok(metrics)
     }
 
@@ -93,7 +102,16 @@ impl Metrics {
             ("projected", coverage.projected),
         ];
         for (state, items) in states {
-            self.coverage.with_label_values(&[state]).set(i64::try_from(items).unwrap_or(i64::MAX));
+            self.coverage.with_label_values(&[state]).set(gauge(items));
+        }
+        for of in &coverage.tenants {
+            let tenant = of.tenant.as_str();
+            self.tenants.with_label_values(&[tenant, "routed"]).set(gauge(of.routed));
+            self.tenants.with_label_values(&[tenant, "projected"]).set(gauge(of.projected));
         }
     }
+}
+
+fn gauge(items: u64) -> i64 {
+    i64::try_from(items).unwrap_or(i64::MAX)
 }

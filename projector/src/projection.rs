@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eventlog::{Stored, Topic};
 use ring::signature::Ed25519KeyPair;
-use schemas::{Event, Pointer, RawPosition};
+use schemas::{Event, Pointer, RawPosition, TenantId};
 use store::{
     ConversationChanges, CoverageChange, Moved, NewAuditRow, OffsetMove, QuarantineChange, StoreError,
     ViewsDb,
@@ -92,10 +92,12 @@ impl Projection {
                             Err(cause) => unreadable(stored, &cause),
                         }
                     } else {
-                        let position = stored.record.header_str("ce_rawposition").unwrap_or_default();
-                        match position.parse::<RawPosition>() {
-                            Ok(position) => cover::event(&mut change, position),
-                            Err(cause) => unreadable(stored, &cause),
+                        let header = |name| stored.record.header_str(name).unwrap_or_default();
+                        let tenant = header("ce_tenant").parse::<TenantId>();
+                        match (tenant, header("ce_rawposition").parse::<RawPosition>()) {
+                            (Ok(tenant), Ok(position)) => cover::event(&mut change, &tenant, position),
+                            (Err(cause), _) => unreadable(stored, &cause),
+                            (_, Err(cause)) => unreadable(stored, &cause),
                         }
                     }
                 }

@@ -1,5 +1,7 @@
 //! Which partition a raw body goes to: what belongs together stays together, without parsing what may not even be JSON.
 
+use memchr::{memchr, memchr2};
+
 /// How much of a body the scan looks at.
 const SCANNED_BYTES: usize = 4096;
 
@@ -98,14 +100,14 @@ impl<'a> Scan<'a> {
 
 /// The next string from `from` on, without its quotes, and where it ends.
 fn string(head: &[u8], from: usize) -> Option<(&[u8], usize)> {
-    let start = from + head.get(from..)?.iter().position(|byte| *byte == b'"')? + 1;
+    let start = from + memchr(b'"', head.get(from..)?)? + 1;
     let mut at = start;
     loop {
-        match head.get(at)? {
-            b'"' => return Some((head.get(start..at)?, at + 1)),
-            b'\\' => at += 2,
-            _ => at += 1,
+        at += memchr2(b'"', b'\\', head.get(at..)?)?;
+        if head.get(at) == Some(&b'"') {
+            return Some((head.get(start..at)?, at + 1));
         }
+        at += 2;
     }
 }
 

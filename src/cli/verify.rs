@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use console::wire::{LossEquation, Status};
+use console::wire::{LossEquation, Status, TenantEquation};
 use tokio::time::Instant;
 
 use crate::cli::client::ClientArgs;
@@ -15,10 +15,12 @@ Examples:
   tidings verify
   tidings verify --wait 60 --json     # first wait, at most a minute, until nothing is under way
 
-received = routed + unroutable + quarantined, and routed = projected. A hole is a delivery that the
+received = routed + unroutable + quarantined, and routed = projected, of each tenant too. A hole is a delivery that the
 router has passed and of which a part is nowhere: there must never be one. Exit 1 while there is.";
 
 const POLL: Duration = Duration::from_millis(250);
+/// As many tenants as are all shown.
+const FEW: usize = 20;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -71,6 +73,7 @@ fn show(equation: &LossEquation) -> Result<(), Failure> {
             row("holes", equation.holes, "missing downstream"),
         ],
     )?;
+    tenants(&equation.tenants)?;
     if equation.holes == 0 && equation.pending == 0 {
         return print::line("nothing is lost and nothing is under way");
     }
@@ -78,6 +81,19 @@ fn show(equation: &LossEquation) -> Result<(), Failure> {
         return print::line("nothing is missing; some of it is still under way");
     }
     print::line(&format!("missing deliveries: {}", equation.hole_examples.join(" ")))
+}
+
+/// Every tenant when they are few, else those that are behind.
+fn tenants(all: &[TenantEquation]) -> Result<(), Failure> {
+    let shown: Vec<&TenantEquation> =
+        all.iter().filter(|of| all.len() <= FEW || of.routed != of.projected).collect();
+    if shown.is_empty() {
+        return Ok(());
+    }
+    print::table(
+        ["tenant", "routed", "projected"],
+        shown.iter().map(|of| [of.tenant.clone(), of.routed.to_string(), of.projected.to_string()]),
+    )
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ mod views;
 pub use operate::{AppAnswer, AssetAnswer, NewApp, NewTenant, Removed, RotateApp, TenantAnswer};
 pub use report::{
     AuditEntry, AuditVerdict, ChainVerdict, LogPosition, LossEquation, Quarantined, QuarantinedDetail,
-    Redrive, Redriven, Status,
+    Redrive, Redriven, Status, TenantEquation,
 };
 pub use views::{AttachmentView, Contact, Conversation, ConversationPage, Message, ReactionView};
 

@@ -125,6 +125,20 @@ pub struct LossEquation {
     /// Some of the holes, `partition:offset`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hole_examples: Vec<String>,
+    /// What each tenant has of `routed` and `projected`; equal once nothing of it is under way.
+    #[serde(default)]
+    pub tenants: Vec<TenantEquation>,
+}
+
+/// The loss equation of one tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TenantEquation {
+    /// The tenant.
+    pub tenant: String,
+    /// Items that became its events.
+    pub routed: u64,
+    /// Those of them that the conversation view has applied.
+    pub projected: u64,
 }
 
 /// How the parts of the pipeline stand.

@@ -154,7 +154,7 @@ impl ViewsDb {
         reactions(&transaction, changes).await?;
         statuses(&transaction, changes).await?;
         watermarks(&transaction, changes).await?;
-        coverage::mark(&transaction, CoverageView::Conversation, &changes.applied).await?;
+        coverage::mark(&transaction, CoverageView::Conversation, step.partition, &changes.applied).await?;
         transaction.commit().await?;
         Ok(Moved::Applied)
     }

@@ -1,9 +1,9 @@
 //! The coverage view: which items of each raw delivery became what, as bits; and the loss equation over it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use deadpool_postgres::Transaction;
-use schemas::{RawRef, Reason};
+use schemas::{RawRef, Reason, TenantId};
 
 use crate::offset::{advance, big, int, unsigned};
 use crate::{Moved, OffsetMove, StoreError, ViewsDb};
@@ -21,7 +21,7 @@ pub enum CoverageView {
 }
 
 impl CoverageView {
-    const fn number(self) -> i16 {
+    pub(crate) const fn number(self) -> i16 {
         match self {
             Self::Outputs => 0,
             Self::Conversation => 1,
@@ -43,7 +43,11 @@ pub enum Whole {
 
 /// What a batch says about deliveries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CoverageChange(BTreeMap<RawRef, Bits>);
+pub struct CoverageChange {
+    deliveries: BTreeMap<RawRef, Bits>,
+    /// Whose the routed items are.
+    tenants: BTreeMap<TenantId, BTreeSet<(RawRef, u32)>>,
+}
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Bits {
@@ -54,9 +58,13 @@ struct Bits {
 }
 
 impl CoverageChange {
-    /// An item became an event.
-    pub fn routed(&mut self, raw: RawRef, index: u32, count: u32) {
+    /// An item became an event of this tenant.
+    pub fn routed(&mut self, tenant: &TenantId, raw: RawRef, index: u32, count: u32) {
         set(&mut self.sized(raw, count).routed, index);
+        match self.tenants.get_mut(tenant) {
+            Some(items) => items.insert((raw, index)),
+            None => self.tenants.entry(tenant.clone()).or_default().insert((raw, index)),
+        };
     }
 
     /// An item is parked.
@@ -71,12 +79,12 @@ impl CoverageChange {
 
     /// Something about the delivery as a whole.
     pub fn whole(&mut self, raw: RawRef, whole: Whole) {
-        let bits = self.0.entry(raw).or_default();
+        let bits = self.deliveries.entry(raw).or_default();
         bits.whole = bits.whole.max(whole);
     }
 
     fn sized(&mut self, raw: RawRef, count: u32) -> &mut Bits {
-        let bits = self.0.entry(raw).or_default();
+        let bits = self.deliveries.entry(raw).or_default();
         let count = count as usize;
         if bits.routed.len() < count {
             bits.routed.resize(count, false);
@@ -134,6 +142,17 @@ pub struct RawProgress {
     pub end: u64,
 }
 
+/// The loss equation of one tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantCoverage {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Items that became its events.
+    pub routed: u64,
+    /// Those of them that the conversation projection applied.
+    pub projected: u64,
+}
+
 /// The loss equation's terms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Coverage {
@@ -153,30 +172,35 @@ pub struct Coverage {
     pub missing_count: u64,
     /// The first of those.
     pub missing: Vec<RawRef>,
+    /// What each tenant has of `routed` and `projected`, by tenant.
+    pub tenants: Vec<TenantCoverage>,
 }
 
 /// Records a batch's bits. A delivery that has left the table because all of it was routed and applied stays out: it is below
 /// the watermark and has no row of what reached the output topics, which every other one there has.
+///
+/// `source` is the partition that the batch was read from.
 pub(crate) async fn mark(
     transaction: &Transaction<'_>,
     view: CoverageView,
+    source: u32,
     change: &CoverageChange,
 ) -> Result<(), StoreError> {
-    if change.0.is_empty() {
+    if change.deliveries.is_empty() {
         return Ok(());
     }
     let number = view.number();
     transaction.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&FOLD_LOCK]).await?;
-    let partitions: Vec<i32> = change.0.keys().map(|raw| int(raw.partition)).collect();
-    let offsets: Vec<i64> = change.0.keys().map(|raw| big(raw.offset)).collect();
-    let whole: Vec<i16> = change.0.values().map(|bits| bits.whole as i16).collect();
-    let routed: Vec<String> = change.0.values().map(|bits| text(&bits.routed)).collect();
-    let parked: Vec<String> = change.0.values().map(|bits| text(&bits.parked)).collect();
-    let quarantined: Vec<String> = change.0.values().map(|bits| text(&bits.quarantined)).collect();
+    let partitions: Vec<i32> = change.deliveries.keys().map(|raw| int(raw.partition)).collect();
+    let offsets: Vec<i64> = change.deliveries.keys().map(|raw| big(raw.offset)).collect();
+    let whole: Vec<i16> = change.deliveries.values().map(|bits| bits.whole as i16).collect();
+    let routed: Vec<String> = change.deliveries.values().map(|bits| text(&bits.routed)).collect();
+    let parked: Vec<String> = change.deliveries.values().map(|bits| text(&bits.parked)).collect();
+    let quarantined: Vec<String> = change.deliveries.values().map(|bits| text(&bits.quarantined)).collect();
     let statement = transaction
         .prepare_cached(
-            "INSERT INTO coverage AS c (view, partition, raw_offset, whole, routed, parked, quarantined)
-             SELECT $1, n.partition, n.raw_offset, n.whole, n.routed::varbit, n.parked::varbit, n.quarantined::varbit
+            "INSERT INTO coverage AS c (view, partition, raw_offset, whole, routed, parked, quarantined, fresh)
+             SELECT $1, n.partition, n.raw_offset, n.whole, n.routed::varbit, n.parked::varbit, n.quarantined::varbit, n.routed::varbit
              FROM unnest($2::integer[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[])
                   AS n (partition, raw_offset, whole, routed, parked, quarantined)
              LEFT JOIN coverage_total t ON t.partition = n.partition
@@ -184,12 +208,50 @@ pub(crate) async fn mark(
                 OR EXISTS (SELECT FROM coverage o WHERE o.view = 0 AND o.partition = n.partition AND o.raw_offset = n.raw_offset)
              ON CONFLICT (view, partition, raw_offset) DO UPDATE
              SET whole = GREATEST(c.whole, excluded.whole), routed = either(c.routed, excluded.routed),
-                 parked = either(c.parked, excluded.parked), quarantined = either(c.quarantined, excluded.quarantined)",
+                 parked = either(c.parked, excluded.parked), quarantined = either(c.quarantined, excluded.quarantined),
+                 fresh = CASE WHEN length(c.routed) = length(excluded.routed) THEN excluded.routed & ~c.routed ELSE excluded.routed END
+             RETURNING partition, raw_offset, fresh::text",
         )
         .await?;
-    transaction
-        .execute(&statement, &[&number, &partitions, &offsets, &whole, &routed, &parked, &quarantined])
+    let rows = transaction
+        .query(&statement, &[&number, &partitions, &offsets, &whole, &routed, &parked, &quarantined])
         .await?;
+    let fresh: HashMap<(i32, i64), &str> =
+        rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect();
+    count(transaction, view, source, &change.tenants, |raw, index| {
+        let bits = fresh.get(&(int(raw.partition), big(raw.offset)));
+        bits.and_then(|bits| bits.as_bytes().get(index as usize)) == Some(&b'1')
+    })
+    .await
+}
+
+/// Counts the items that no earlier batch had, for their tenants.
+async fn count(
+    transaction: &Transaction<'_>,
+    view: CoverageView,
+    source: u32,
+    tenants: &BTreeMap<TenantId, BTreeSet<(RawRef, u32)>>,
+    is_new: impl Fn(RawRef, u32) -> bool,
+) -> Result<(), StoreError> {
+    let (mut names, mut counts) = (Vec::new(), Vec::new());
+    for (tenant, items) in tenants {
+        let new = items.iter().filter(|(raw, index)| is_new(*raw, *index)).count();
+        if new > 0 {
+            names.push(tenant.as_str());
+            counts.push(big(new as u64));
+        }
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    let statement = transaction
+        .prepare_cached(
+            "INSERT INTO coverage_tenant AS c (tenant_id, view, source, items)
+             SELECT n.tenant_id, $1, $2, n.items FROM unnest($3::text[], $4::bigint[]) AS n (tenant_id, items)
+             ON CONFLICT (tenant_id, view, source) DO UPDATE SET items = c.items + excluded.items",
+        )
+        .await?;
+    transaction.execute(&statement, &[&view.number(), &int(source), &names, &counts]).await?;
     Ok(())
 }
 
@@ -206,7 +268,7 @@ impl ViewsDb {
         if !advance(&transaction, step).await? {
             return Ok(Moved::Conflict);
         }
-        mark(&transaction, CoverageView::Outputs, change).await?;
+        mark(&transaction, CoverageView::Outputs, step.partition, change).await?;
         // One row a delivery: the pointer of the latest attempt.
         let mut latest: BTreeMap<RawRef, &QuarantineChange> = BTreeMap::new();
         for pointer in quarantine {
@@ -295,98 +357,5 @@ impl ViewsDb {
             .await?;
         transaction.commit().await?;
         Ok(unsigned(row.get(0)))
-    }
-
-    /// The loss equation's terms. `raw` says how far the router was *before* the projections were seen to have read
-    /// everything it had written by then; only then is what is missing a hole.
-    pub async fn coverage(&self, raw: &[RawProgress]) -> Result<Coverage, StoreError> {
-        const EXAMPLES: i64 = 1000;
-        let mut connection = self.get().await?;
-        let transaction = connection
-            .build_transaction()
-            .isolation_level(tokio_postgres::IsolationLevel::RepeatableRead)
-            .start()
-            .await?;
-        let partitions: Vec<i32> = raw.iter().map(|progress| int(progress.partition)).collect();
-        let committed: Vec<i64> = raw.iter().map(|progress| big(progress.committed)).collect();
-        let row = transaction
-            .query_one(
-                "SELECT
-                     (SELECT COALESCE(sum(items), 0) FROM coverage_total)::bigint,
-                     COALESCE(sum(bit_count(routed)) FILTER (WHERE view = 0), 0)::bigint,
-                     COALESCE(sum(bit_count(parked & ~routed & ~quarantined)) FILTER (WHERE view = 0), 0)::bigint,
-                     COALESCE(sum(bit_count(quarantined & ~routed)) FILTER (WHERE view = 0), 0)::bigint,
-                     count(*) FILTER (WHERE view = 0 AND whole = 2 AND bit_count(routed | parked | quarantined) = 0),
-                     COALESCE(sum(length(routed)) FILTER (WHERE view = 0 AND
-                         (whole < 2 OR bit_count(routed | parked | quarantined) > 0)), 0)::bigint,
-                     COALESCE(sum(bit_count(routed)) FILTER (WHERE view = 1), 0)::bigint
-                 FROM coverage",
-                &[],
-            )
-            .await?;
-        let number = |column: usize| unsigned(row.get::<_, i64>(column));
-        let missing = transaction
-            .query(
-                "SELECT r.partition, o, count(*) OVER ()
-                 FROM unnest($1::integer[], $2::bigint[]) AS r (partition, committed)
-                 LEFT JOIN coverage_total t ON t.partition = r.partition
-                 CROSS JOIN LATERAL generate_series(COALESCE(t.watermark, 0), r.committed - 1) AS o
-                 LEFT JOIN coverage c ON c.view = 0 AND c.partition = r.partition AND c.raw_offset = o
-                 WHERE c.raw_offset IS NULL
-                    OR NOT (c.whole > 0 OR (length(c.routed) > 0 AND bit_count(c.routed | c.parked | c.quarantined) = length(c.routed)))
-                 ORDER BY 1, 2 LIMIT $3",
-                &[&partitions, &committed, &EXAMPLES],
-            )
-            .await?;
-        let whole_quarantined = number(4);
-        Ok(Coverage {
-            received: raw.iter().map(|progress| progress.end).sum(),
-            items: number(0) + number(5) + whole_quarantined,
-            routed: number(0) + number(1),
-            unroutable: number(2),
-            quarantined: number(3) + whole_quarantined,
-            projected: number(0) + number(6),
-            missing_count: missing.first().map_or(0, |row| unsigned(row.get(2))),
-            missing: missing
-                .iter()
-                .map(|row| RawRef {
-                    partition: u32::try_from(row.get::<_, i32>(0)).unwrap_or(0),
-                    offset: unsigned(row.get(1)),
-                })
-                .collect(),
-        })
-    }
-
-    /// What is in quarantine, the oldest first. What was routed since is not.
-    pub async fn quarantine(&self) -> Result<Vec<QuarantineRow>, StoreError> {
-        let rows = self
-            .get()
-            .await?
-            .query(
-                "SELECT q.partition, q.raw_offset, q.reason, q.attempts, q.at_ms
-                 FROM quarantine q JOIN coverage c ON c.view = 0 AND c.partition = q.partition AND c.raw_offset = q.raw_offset
-                 WHERE bit_count(c.quarantined & ~c.routed) > 0
-                    OR (c.whole = 2 AND bit_count(c.routed | c.parked | c.quarantined) = 0)
-                 ORDER BY q.at_ms, q.partition, q.raw_offset",
-                &[],
-            )
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let word: &str = row.get(2);
-                Ok(QuarantineRow {
-                    raw: RawRef {
-                        partition: u32::try_from(row.get::<_, i32>(0)).unwrap_or(0),
-                        offset: unsigned(row.get(1)),
-                    },
-                    reason: Reason::ALL
-                        .into_iter()
-                        .find(|reason| reason.as_str() == word)
-                        .ok_or(StoreError::Damaged { table: "quarantine" })?,
-                    attempts: u32::try_from(row.get::<_, i32>(3)).unwrap_or(0),
-                    at_ms: row.get(4),
-                })
-            })
-            .collect()
     }
 }

@@ -11,6 +11,7 @@ mod connect;
 mod conversation;
 mod conversation_read;
 mod coverage;
+mod coverage_read;
 mod database;
 mod error;
 mod keyring;
@@ -25,7 +26,8 @@ pub use conversation::{
 };
 pub use conversation_read::{ConversationCursor, ConversationRow, MessageRow, ReactionRow};
 pub use coverage::{
-    Coverage, CoverageChange, CoverageView, QuarantineChange, QuarantineRow, RawProgress, Whole,
+    Coverage, CoverageChange, CoverageView, QuarantineChange, QuarantineRow, RawProgress, TenantCoverage,
+    Whole,
 };
 pub use database::ensure_sibling_database;
 pub use error::{Disposition, StoreError};

@@ -6,8 +6,8 @@ use schemas::{ConversationId, EventId, MessageKey, RawRef, Reason, TenantId};
 use secrecy::SecretString;
 use store::{
     ConversationChange, ConversationChanges, CoverageChange, DeletionChange, EditChange, MessageChange,
-    Moved, NewAuditRow, OffsetMove, QuarantineChange, RawProgress, StatusChange, ViewsDb, ViewsRole,
-    WatermarkChange, Whole, verify_chain,
+    Moved, NewAuditRow, OffsetMove, QuarantineChange, RawProgress, StatusChange, TenantCoverage, ViewsDb,
+    ViewsRole, WatermarkChange, Whole, verify_chain,
 };
 use testkit::Postgres;
 
@@ -220,6 +220,7 @@ async fn rows_do_not_depend_on_the_order_of_changes() {
 async fn the_loss_equation_adds_up() {
     let stage = stage().await;
     let raw = |offset| RawRef { partition: 0, offset };
+    let (one, other) = (tenant("one"), tenant("other"));
     let mut at = 0;
     let mut cover = async |change: CoverageChange, quarantine: &[QuarantineChange]| {
         let step =
@@ -229,13 +230,13 @@ async fn the_loss_equation_adds_up() {
     };
     // 0: two items, routed in two batches. 1: three items, one parked. 2: not readable. 3: empty. 4: nothing known. 5: routed.
     let mut change = CoverageChange::default();
-    change.routed(raw(0), 0, 2);
-    change.routed(raw(1), 0, 3);
-    change.routed(raw(1), 2, 3);
-    change.routed(raw(5), 0, 1);
+    change.routed(&one, raw(0), 0, 2);
+    change.routed(&one, raw(1), 0, 3);
+    change.routed(&other, raw(1), 2, 3);
+    change.routed(&one, raw(5), 0, 1);
     cover(change, &[]).await;
     let mut change = CoverageChange::default();
-    change.routed(raw(0), 1, 2);
+    change.routed(&one, raw(0), 1, 2);
     change.parked(raw(1), 1, 3);
     change.whole(raw(2), Whole::Quarantined);
     change.whole(raw(3), Whole::Empty);
@@ -260,10 +261,10 @@ async fn the_loss_equation_adds_up() {
 
     // The hole is filled, the parked item and the unreadable delivery are routed; a repeat of what is folded is nothing new.
     let mut change = CoverageChange::default();
-    change.routed(raw(4), 0, 1);
-    change.routed(raw(1), 1, 3);
-    change.routed(raw(2), 0, 1);
-    change.routed(raw(0), 0, 2);
+    change.routed(&one, raw(4), 0, 1);
+    change.routed(&one, raw(1), 1, 3);
+    change.routed(&one, raw(2), 0, 1);
+    change.routed(&one, raw(0), 0, 2);
     cover(change, &[]).await;
     for round in 0..3 {
         let coverage = stage.reader.coverage(&progress).await.unwrap();
@@ -277,7 +278,7 @@ async fn the_loss_equation_adds_up() {
     assert_eq!(stage.rows().await, "5");
     let mut changes = ConversationChanges::default();
     for (offset, index, count) in [(0, 0, 2), (0, 1, 2), (4, 0, 1), (5, 0, 1), (1, 0, 3)] {
-        changes.applied.routed(raw(offset), index, count);
+        changes.applied.routed(&one, raw(offset), index, count);
     }
     stage.writer.apply_conversation(&step(0, 1), &changes).await.unwrap();
     for _ in 0..3 {
@@ -288,16 +289,24 @@ async fn the_loss_equation_adds_up() {
     assert_eq!(stage.rows().await, "3");
     let mut changes = ConversationChanges::default();
     for (offset, index, count) in [(1, 1, 3), (1, 2, 3), (2, 0, 1), (0, 0, 2), (5, 0, 1)] {
-        changes.applied.routed(raw(offset), index, count);
+        let whose = if (offset, index) == (1, 2) { &other } else { &one };
+        changes.applied.routed(whose, raw(offset), index, count);
     }
     stage.writer.apply_conversation(&step(1, 2), &changes).await.unwrap();
     let mut change = CoverageChange::default();
     change.parked(raw(1), 1, 3);
-    change.routed(raw(5), 0, 1);
+    change.routed(&one, raw(5), 0, 1);
     cover(change, &[]).await;
     for _ in 0..3 {
         let coverage = stage.reader.coverage(&progress).await.unwrap();
         assert_eq!((coverage.items, coverage.routed, coverage.projected), (8, 8, 8));
+        // Each item once, however often it came and in whichever of its batches.
+        let of = |tenant: &TenantId, items| TenantCoverage {
+            tenant: tenant.clone(),
+            routed: items,
+            projected: items,
+        };
+        assert_eq!(coverage.tenants, [of(&one, 7), of(&other, 1)]);
         stage.writer.fold_coverage().await.unwrap();
     }
     assert_eq!(stage.rows().await, "0");

@@ -8,7 +8,9 @@ use eventlog::{
 };
 use testkit::Kafka;
 
-use crate::stage::{PATIENCE, Stage, append, batch, group, read_from, record, soon, subscription, text, until};
+use crate::stage::{
+    PATIENCE, Stage, append, batch, group, read_from, record, soon, subscription, text, until,
+};
 
 /// Appends numbered records until told to stop, going on whatever happens; what was confirmed, by number.
 fn keep_appending(
