@@ -1,9 +1,8 @@
 //! Rows of the views as the API shows them.
 
 use schemas::Attachment;
-use store::{AuditRow, ConversationCursor, ConversationRow, MessageRow, QuarantineRow, ReactionRow};
+use store::{AuditRow, ConversationRow, MessageRow, QuarantineRow, ReactionRow};
 
-use crate::problem::Problem;
 use crate::wire::{
     self, AttachmentView, AuditEntry, Contact, Conversation, Message, Quarantined, ReactionView,
 };
@@ -21,21 +20,6 @@ pub(crate) fn conversation(row: ConversationRow) -> Conversation {
         messages: row.messages,
         last_at: wire::time(row.last_at_ms),
     }
-}
-
-/// Where the page after this row begins: its time and id.
-pub(crate) fn cursor(row: &ConversationRow) -> String {
-    format!("{}:{}", row.last_at_ms, row.id)
-}
-
-/// Reads what [`cursor`] wrote.
-pub(crate) fn parse_cursor(text: &str) -> Result<ConversationCursor, Problem> {
-    let parsed = text.split_once(':').and_then(|(at_ms, id)| {
-        Some(ConversationCursor { last_at_ms: at_ms.parse().ok()?, id: id.parse().ok()? })
-    });
-    parsed.ok_or_else(|| {
-        Problem::bad_request("`before` is not a place in the list", "give the `next` of the page before")
-    })
 }
 
 pub(crate) fn message(row: MessageRow) -> Message {
@@ -90,20 +74,5 @@ pub(crate) fn audited(row: AuditRow) -> AuditEntry {
         action: row.action,
         target: row.target,
         hash: hex::encode(row.hash),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_places_in_the_list_are_taken_for_one() {
-        let id = "00112233445566778899aabbccddeeff";
-        let place = parse_cursor(&format!("1700000000123:{id}")).unwrap();
-        assert_eq!((place.last_at_ms, place.id.to_string()), (1_700_000_000_123, id.to_owned()));
-        for wrong in ["", ":", "1", "1:2", &format!("x:{id}"), &format!("1:{id}0")] {
-            assert!(parse_cursor(wrong).is_err(), "{wrong}");
-        }
     }
 }

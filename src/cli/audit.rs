@@ -1,7 +1,7 @@
 //! `tidings audit`: who did what to which tenant, and whether the record of it is whole.
 
 use clap::{Args, Subcommand};
-use console::wire::{AuditEntry, AuditVerdict, List};
+use console::wire::{AuditEntry, AuditVerdict};
 use schemas::TenantId;
 
 use crate::cli::client::ClientArgs;
@@ -43,13 +43,13 @@ pub(crate) async fn run(args: AuditArgs) -> Result<(), Failure> {
     let as_json = args.client.json;
     match args.command {
         AuditCommand::List { tenant } => {
-            let entries: List<AuditEntry> = match &tenant {
-                Some(tenant) => client.get(&["tenants", tenant.as_str(), "audit"], &[]).await?,
-                None => client.get(&["audit"], &[]).await?,
+            let entries: Vec<AuditEntry> = match &tenant {
+                Some(tenant) => client.pages(&["tenants", tenant.as_str(), "audit"], usize::MAX).await?,
+                None => client.pages(&["audit"], usize::MAX).await?,
             };
             print::list(
                 as_json,
-                &entries.items,
+                &entries,
                 "nothing was done yet",
                 ["at", "actor", "action", "target"],
                 |entry| {

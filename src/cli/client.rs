@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use console::wire::Problem;
+use console::wire::{Page, Problem};
 use futures::StreamExt;
 use reqwest::{Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -16,6 +16,8 @@ use crate::cli::failure::{Exit, Failure};
 const CONNECT: Duration = Duration::from_secs(5);
 /// `verify` waits for the views to settle; nothing takes longer.
 const ANSWER: Duration = Duration::from_secs(60);
+/// How much of a list is asked for at once.
+const PAGE: usize = 500;
 /// The longest event line that is taken for one.
 const MAX_LINE_BYTES: usize = 32 * 1024 * 1024;
 
@@ -117,6 +119,28 @@ impl Client {
         query: &[(&str, &str)],
     ) -> Result<T, Failure> {
         self.answer(self.request(Method::GET, path, query)).await
+    }
+
+    /// Every page of a list, up to `limit` elements.
+    pub(crate) async fn pages<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        limit: usize,
+    ) -> Result<Vec<T>, Failure> {
+        let mut all = Vec::new();
+        let mut after: Option<String> = None;
+        while all.len() < limit {
+            let size = PAGE.min(limit - all.len()).to_string();
+            let mut query = vec![("limit", size.as_str())];
+            query.extend(after.as_deref().map(|after| ("after", after)));
+            let page: Page<T> = self.get(path, &query).await?;
+            all.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(all)
     }
 
     /// Sends a JSON body.

@@ -1,10 +1,10 @@
 //! `tidings conversation`: who wrote with a tenant, and what.
 
 use clap::{Args, Subcommand};
-use console::wire::{Conversation, ConversationPage, List, Message};
+use console::wire::{Conversation, Message};
 use schemas::TenantId;
 
-use crate::cli::client::{Client, ClientArgs};
+use crate::cli::client::ClientArgs;
 use crate::cli::failure::Failure;
 use crate::cli::print;
 
@@ -13,8 +13,6 @@ Examples:
   tidings conversation list acme
   tidings conversation show acme 0f3a…             # an id of that list
   tidings conversation list acme --json | jq -r .id";
-
-const PAGE: usize = 500;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -49,7 +47,8 @@ pub(crate) async fn run(args: ConversationArgs) -> Result<(), Failure> {
     let as_json = args.client.json;
     match args.command {
         ConversationCommand::List { tenant, limit } => {
-            let conversations = list(&client, &tenant, limit.unwrap_or(usize::MAX)).await?;
+            let path = ["tenants", tenant.as_str(), "conversations"];
+            let conversations: Vec<Conversation> = client.pages(&path, limit.unwrap_or(usize::MAX)).await?;
             print::list(
                 as_json,
                 &conversations,
@@ -59,36 +58,17 @@ pub(crate) async fn run(args: ConversationArgs) -> Result<(), Failure> {
             )
         }
         ConversationCommand::Show { tenant, id } => {
-            let messages: List<Message> =
-                client.get(&["tenants", tenant.as_str(), "conversations", &id, "messages"], &[]).await?;
+            let path = ["tenants", tenant.as_str(), "conversations", &id, "messages"];
+            let messages: Vec<Message> = client.pages(&path, usize::MAX).await?;
             print::list(
                 as_json,
-                &messages.items,
+                &messages,
                 "no messages in it",
                 ["at", "", "kind", "text", "status", "reactions"],
                 |m| [print::at(&m.at), arrow(m).to_owned(), m.kind.clone(), text(m), status(m), reactions(m)],
             )
         }
     }
-}
-
-/// Every page up to `limit` conversations.
-async fn list(client: &Client, tenant: &TenantId, limit: usize) -> Result<Vec<Conversation>, Failure> {
-    let mut conversations = Vec::new();
-    let mut before: Option<String> = None;
-    while conversations.len() < limit {
-        let page_size = PAGE.min(limit - conversations.len()).to_string();
-        let mut query = vec![("limit", page_size.as_str())];
-        query.extend(before.as_deref().map(|before| ("before", before)));
-        let page: ConversationPage =
-            client.get(&["tenants", tenant.as_str(), "conversations"], &query).await?;
-        conversations.extend(page.items);
-        before = page.next;
-        if before.is_none() {
-            break;
-        }
-    }
-    Ok(conversations)
 }
 
 fn who(conversation: &Conversation) -> String {

@@ -1,12 +1,10 @@
 //! Reading through the admin API what is shown.
 
-use console::wire::{Conversation, ConversationPage, List, Message};
+use console::wire::{Conversation, Message};
 use sandbox::{Shown, ShownConversation, ShownMessage};
 
 use crate::cli::Failure;
 use crate::demo::Stage;
-
-const PAGE: &str = "500";
 
 /// An organisation in two numbers.
 pub(crate) struct Summary {
@@ -33,25 +31,12 @@ pub(crate) async fn summaries(stage: &Stage) -> Result<Vec<Summary>, Failure> {
 
 /// All conversations of a tenant, the latest first.
 pub(crate) async fn conversations(stage: &Stage, tenant: &str) -> Result<Vec<Conversation>, Failure> {
-    let mut all = Vec::new();
-    let mut before: Option<String> = None;
-    loop {
-        let mut query = vec![("limit", PAGE)];
-        query.extend(before.as_deref().map(|before| ("before", before)));
-        let page: ConversationPage = stage.client.get(&["tenants", tenant, "conversations"], &query).await?;
-        all.extend(page.items);
-        match page.next {
-            Some(next) => before = Some(next),
-            None => return Ok(all),
-        }
-    }
+    stage.client.pages(&["tenants", tenant, "conversations"], usize::MAX).await
 }
 
 /// The messages of a conversation, in order.
 pub(crate) async fn messages(stage: &Stage, tenant: &str, id: &str) -> Result<Vec<Message>, Failure> {
-    let list: List<Message> =
-        stage.client.get(&["tenants", tenant, "conversations", id, "messages"], &[]).await?;
-    Ok(list.items)
+    stage.client.pages(&["tenants", tenant, "conversations", id, "messages"], usize::MAX).await
 }
 
 /// Everything that is shown, for the ledger to judge.

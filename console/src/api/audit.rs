@@ -7,11 +7,12 @@ use serde::Deserialize;
 use store::{AuditHead, AuditRow, PLATFORM_CHAIN, verify_chain};
 use utoipa::IntoParams;
 
+use crate::api::paging::Paging;
 use crate::extract::{Asked, Named};
 use crate::problem::Problem;
 use crate::shown;
 use crate::state::Shared;
-use crate::wire::{self, AuditEntry, AuditVerdict, ChainVerdict, List};
+use crate::wire::{self, AuditEntry, AuditVerdict, ChainVerdict, Page};
 
 const READS: usize = 5;
 
@@ -24,26 +25,38 @@ pub(super) struct Of {
 }
 
 /// Lists what was done that concerns no single tenant, the oldest first.
-#[utoipa::path(get, path = "/v1/audit", tag = "audit", operation_id = "audit_list_platform",
-    responses((status = 200, body = List<AuditEntry>), (status = 401, body = wire::Problem),
-        (status = 503, body = wire::Problem)))]
-pub(super) async fn of_platform(State(shared): State<Shared>) -> Result<Json<List<AuditEntry>>, Problem> {
-    let rows = shared.views.audit(None).await?;
-    Ok(Json(List { items: rows.into_iter().map(shown::audited).collect() }))
+#[utoipa::path(get, path = "/v1/audit", tag = "audit", operation_id = "audit_list_platform", params(Paging),
+    responses((status = 200, body = Page<AuditEntry>), (status = 400, body = wire::Problem),
+        (status = 401, body = wire::Problem), (status = 503, body = wire::Problem)))]
+pub(super) async fn of_platform(
+    State(shared): State<Shared>,
+    Asked(paging): Asked<Paging>,
+) -> Result<Json<Page<AuditEntry>>, Problem> {
+    listed(&shared, None, &paging).await
 }
 
 /// Lists what was done to a tenant, the oldest first.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/audit", tag = "audit", operation_id = "audit_list",
-    params(("tenant" = String, Path, description = "The tenant's id")),
-    responses((status = 200, body = List<AuditEntry>), (status = 400, body = wire::Problem),
+    params(("tenant" = String, Path, description = "The tenant's id"), Paging),
+    responses((status = 200, body = Page<AuditEntry>), (status = 400, body = wire::Problem),
         (status = 401, body = wire::Problem), (status = 404, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn of_tenant(
     State(shared): State<Shared>,
     Named(tenant): Named<TenantId>,
-) -> Result<Json<List<AuditEntry>>, Problem> {
+    Asked(paging): Asked<Paging>,
+) -> Result<Json<Page<AuditEntry>>, Problem> {
     shared.tenant(&tenant)?;
-    let rows = shared.views.audit(Some(&tenant)).await?;
-    Ok(Json(List { items: rows.into_iter().map(shown::audited).collect() }))
+    listed(&shared, Some(&tenant), &paging).await
+}
+
+async fn listed(
+    shared: &Shared,
+    tenant: Option<&TenantId>,
+    paging: &Paging,
+) -> Result<Json<Page<AuditEntry>>, Problem> {
+    let after = paging.after(|text| text.parse::<u64>().ok())?;
+    let rows = shared.views.audit(tenant, paging.limit()?, after).await?;
+    Ok(Json(paging.page(rows, |row| row.sequence.to_string(), shown::audited)?))
 }
 
 /// Checks audit chains: every hash, and the signatures of the heads.

@@ -7,6 +7,7 @@ mod audit;
 mod conversations;
 mod events;
 mod ledger;
+mod paging;
 mod quarantine;
 mod status;
 mod tenants;

@@ -12,7 +12,7 @@ pub use report::{
     AuditEntry, AuditVerdict, ChainVerdict, LogPosition, LossEquation, Quarantined, QuarantinedDetail,
     Redrive, Redriven, Status, TenantEquation,
 };
-pub use views::{AttachmentView, Contact, Conversation, ConversationPage, Message, ReactionView};
+pub use views::{AttachmentView, Contact, Conversation, Message, ReactionView};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -33,6 +33,16 @@ pub struct Problem {
 pub struct List<T> {
     /// Its elements.
     pub items: Vec<T>,
+}
+
+/// A page of a long list.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// Its elements.
+    pub items: Vec<T>,
+    /// Ask with `after=` this for the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// Unix milliseconds as RFC 3339 in UTC, with milliseconds.

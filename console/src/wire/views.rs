@@ -20,16 +20,6 @@ pub struct Conversation {
     pub last_at: String,
 }
 
-/// Conversations, the latest first.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct ConversationPage {
-    /// The conversations.
-    pub items: Vec<Conversation>,
-    /// Ask with `before=` this for the next page; absent on the last one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
-
 /// The person on the other side of a conversation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct Contact {

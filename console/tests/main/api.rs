@@ -125,7 +125,7 @@ async fn refusals_say_what_to_do_and_change_nothing() {
         ("POST", "/v1/tenants", Some(json!({"id": "x/y", "name": "X"})), 422, "does not have the form"),
         ("POST", "/v1/tenants/nobody/suspend", None, 404, "there is no tenant nobody"),
         ("GET", "/v1/tenants/acme/conversations?limit=0", None, 400, "a page is"),
-        ("GET", "/v1/tenants/acme/conversations?before=x", None, 400, "before"),
+        ("GET", "/v1/tenants/acme/conversations?after=x", None, 400, "after"),
         ("GET", "/v1/tenants/acme/conversations/zz", None, 400, "conversation id"),
         ("POST", "/v1/quarantine/redrive", Some(json!({"ids": ["0:1"]})), 404, "0:1 is not in quarantine"),
         ("POST", "/v1/quarantine/redrive", Some(json!({})), 400, "either some `ids` or `all`"),

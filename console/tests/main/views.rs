@@ -73,7 +73,7 @@ async fn conversations_are_paged_and_messages_are_in_order() {
         let page = rig.done("GET", &path, None).await;
         listed.extend(page["items"].as_array().unwrap().clone());
         let Some(next) = page["next"].as_str() else { break };
-        path = format!("/v1/tenants/acme/conversations?limit=2&before={next}");
+        path = format!("/v1/tenants/acme/conversations?limit=2&after={next}");
     }
     let times: Vec<&str> =
         listed.iter().map(|conversation| conversation["last_at"].as_str().unwrap()).collect();
@@ -93,6 +93,16 @@ async fn conversations_are_paged_and_messages_are_in_order() {
         .collect();
     assert_eq!(shown, [(Some("first"), Some("out"), Some("delivered")), (Some("second"), Some("in"), None)]);
     assert_eq!(messages["items"][0]["at"], "1970-01-01T00:00:01.000Z");
+    assert_eq!(messages["next"], json!(null));
+    let first = rig.done("GET", &format!("{conversation}/messages?limit=1"), None).await;
+    assert_eq!(first["items"], json!([messages["items"][0]]));
+    let next = first["next"].as_str().unwrap();
+    let second = rig.done("GET", &format!("{conversation}/messages?limit=1&after={next}"), None).await;
+    assert_eq!(second["items"], json!([messages["items"][1]]));
+    for wrong in ["limit=0", "limit=1001", "after=1", "after=x:y"] {
+        let answer = rig.ask("GET", &format!("{conversation}/messages?{wrong}"), None).await;
+        assert_eq!(answer.0, StatusCode::BAD_REQUEST, "{wrong}");
+    }
 
     // Another tenant sees nothing of it.
     rig.done("POST", "/v1/tenants", Some(json!({"id": "other", "name": "Other"}))).await;
@@ -208,6 +218,8 @@ async fn a_chain_signed_with_another_key_is_broken() {
     let listed = rig.done("GET", "/v1/tenants/acme/audit", None).await;
     assert_eq!(listed["items"][0]["action"], "tenant_added");
     assert_eq!(listed["items"][0]["at"], "2023-11-14T22:13:20.000Z");
+    let rest = rig.done("GET", "/v1/tenants/acme/audit?limit=1&after=0", None).await;
+    assert_eq!((&rest["items"], &rest["next"]), (&json!([]), &json!(null)));
 
     let theirs = Ed25519KeyPair::from_seed_unchecked(&[9; 32]).unwrap();
     assert_ne!(theirs.public_key().as_ref(), ours.public_key().as_ref());

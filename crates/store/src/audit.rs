@@ -184,20 +184,34 @@ impl ViewsDb {
         Ok(Moved::Applied)
     }
 
-    /// A chain's entries in order.
-    pub async fn audit(&self, tenant: Option<&TenantId>) -> Result<Vec<AuditRow>, StoreError> {
-        self.audit_chain(tenant.map_or(PLATFORM_CHAIN, TenantId::as_str)).await
+    /// A page of a chain, in order: at most so many entries, those after this place.
+    pub async fn audit(
+        &self,
+        tenant: Option<&TenantId>,
+        limit: u32,
+        after: Option<u64>,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        self.entries(tenant.map_or(PLATFORM_CHAIN, TenantId::as_str), i64::from(limit), after).await
     }
 
-    /// The entries of the chain of that name, in order.
+    /// All entries of the chain of that name, in order.
     pub async fn audit_chain(&self, chain: &str) -> Result<Vec<AuditRow>, StoreError> {
+        self.entries(chain, i64::MAX, None).await
+    }
+
+    async fn entries(
+        &self,
+        chain: &str,
+        limit: i64,
+        after: Option<u64>,
+    ) -> Result<Vec<AuditRow>, StoreError> {
         let mut connection = self.get().await?;
         let transaction = tenant_transaction(&mut connection, chain).await?;
         let rows = transaction
             .query(
                 "SELECT sequence, control_offset, at_ms, actor, action, target, hash FROM audit_entry
-                 WHERE tenant_id = $1 ORDER BY sequence",
-                &[&chain],
+                 WHERE tenant_id = $1 AND ($2::bigint IS NULL OR sequence > $2) ORDER BY sequence LIMIT $3",
+                &[&chain, &after.map(big), &limit],
             )
             .await?;
         rows.iter()

@@ -41,6 +41,15 @@ pub struct ConversationCursor {
     pub id: ConversationId,
 }
 
+/// Where a page of messages ends: the next one begins after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageCursor {
+    /// `at_ms` of the page's last message.
+    pub at_ms: i64,
+    /// Its event.
+    pub event: EventId,
+}
+
 /// A message as it stands now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MessageRow {
@@ -90,7 +99,7 @@ impl ViewsDb {
         &self,
         tenant: &TenantId,
         limit: u32,
-        before: Option<ConversationCursor>,
+        after: Option<ConversationCursor>,
     ) -> Result<Vec<ConversationRow>, StoreError> {
         let mut connection = self.get().await?;
         let transaction = tenant_transaction(&mut connection, tenant.as_str()).await?;
@@ -98,8 +107,8 @@ impl ViewsDb {
             "{CONVERSATIONS} AND ($2::bigint IS NULL OR (c.last_at_ms, c.conversation_id) < ($2, $3::bytea))
              ORDER BY c.last_at_ms DESC, c.conversation_id DESC LIMIT $4"
         );
-        let at = before.map(|cursor| cursor.last_at_ms);
-        let id = before.map(|cursor| cursor.id.as_bytes().to_vec());
+        let at = after.map(|cursor| cursor.last_at_ms);
+        let id = after.map(|cursor| cursor.id.as_bytes().to_vec());
         let rows = transaction.query(&sql, &[&tenant.as_str(), &at, &id, &i64::from(limit)]).await?;
         rows.iter().map(conversation).collect()
     }
@@ -122,6 +131,8 @@ impl ViewsDb {
         &self,
         tenant: &TenantId,
         id: ConversationId,
+        limit: u32,
+        after: Option<MessageCursor>,
     ) -> Result<Vec<MessageRow>, StoreError> {
         let mut connection = self.get().await?;
         let transaction = tenant_transaction(&mut connection, tenant.as_str()).await?;
@@ -133,12 +144,28 @@ impl ViewsDb {
             )
             .await?;
         let marks: Vec<(i16, i64)> = marks.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let at = after.map(|cursor| cursor.at_ms);
+        let event = after.map(|cursor| cursor.event.as_bytes().to_vec());
+        let rows = transaction
+            .query(
+                "SELECT m.message_id, m.event_id, m.direction, m.kind, m.at_ms, m.content, e.content, d.message_id IS NOT NULL,
+                        coalesce(s.rank, 0::smallint), coalesce(s.failed, false)
+                 FROM message m
+                 LEFT JOIN message_edit e USING (tenant_id, message_id)
+                 LEFT JOIN message_deletion d USING (tenant_id, message_id)
+                 LEFT JOIN status s USING (tenant_id, message_id)
+                 WHERE m.tenant_id = $1 AND m.conversation_id = $2
+                   AND ($3::bigint IS NULL OR (m.at_ms, m.event_id) > ($3, $4::bytea))
+                 ORDER BY m.at_ms, m.event_id LIMIT $5",
+                &[&tenant, &id, &at, &event, &i64::from(limit)],
+            )
+            .await?;
+        let shown: Vec<&[u8]> = rows.iter().map(|row| row.get(0)).collect();
         let reactions = transaction
             .query(
-                "SELECT r.message_id, r.direction, r.content, r.at_ms
-                 FROM message m JOIN reaction r USING (tenant_id, message_id)
-                 WHERE m.tenant_id = $1 AND m.conversation_id = $2 AND r.content IS NOT NULL ORDER BY r.at_ms, r.event_id",
-                &[&tenant, &id],
+                "SELECT message_id, direction, content, at_ms FROM reaction
+                 WHERE tenant_id = $1 AND message_id = ANY($2) AND content IS NOT NULL ORDER BY at_ms, event_id",
+                &[&tenant, &shown],
             )
             .await?;
         let mut reacted: HashMap<Vec<u8>, Vec<ReactionRow>> = HashMap::new();
@@ -149,18 +176,6 @@ impl ViewsDb {
                 reacted.entry(row.get(0)).or_default().push(reaction);
             }
         }
-        let rows = transaction
-            .query(
-                "SELECT m.message_id, m.event_id, m.direction, m.kind, m.at_ms, m.content, e.content, d.message_id IS NOT NULL,
-                        coalesce(s.rank, 0::smallint), coalesce(s.failed, false)
-                 FROM message m
-                 LEFT JOIN message_edit e USING (tenant_id, message_id)
-                 LEFT JOIN message_deletion d USING (tenant_id, message_id)
-                 LEFT JOIN status s USING (tenant_id, message_id)
-                 WHERE m.tenant_id = $1 AND m.conversation_id = $2 ORDER BY m.at_ms, m.event_id",
-                &[&tenant, &id],
-            )
-            .await?;
         rows.iter().map(|row| message(row, &marks, &mut reacted)).collect()
     }
 }

@@ -5,11 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use deadpool_postgres::Transaction;
 use schemas::{RawRef, Reason, TenantId};
 
-use crate::offset::{advance, big, int, unsigned};
+use crate::offset::{advance, big, int};
 use crate::{Moved, OffsetMove, StoreError, ViewsDb};
-
-/// Keeps a fold and a batch from crossing: batches share it, a fold has it alone.
-const FOLD_LOCK: i64 = 0x7469_6469_6e67_7302;
 
 /// Whose bits they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,8 +173,7 @@ pub struct Coverage {
     pub tenants: Vec<TenantCoverage>,
 }
 
-/// Records a batch's bits. A delivery that has left the table because all of it was routed and applied stays out: it is below
-/// the watermark and has no row of what reached the output topics, which every other one there has.
+/// Records a batch's bits. Below the watermark there is a row already, or the delivery has left the table for good.
 ///
 /// `source` is the partition that the batch was read from.
 pub(crate) async fn mark(
@@ -190,7 +186,6 @@ pub(crate) async fn mark(
         return Ok(());
     }
     let number = view.number();
-    transaction.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&FOLD_LOCK]).await?;
     let partitions: Vec<i32> = change.deliveries.keys().map(|raw| int(raw.partition)).collect();
     let offsets: Vec<i64> = change.deliveries.keys().map(|raw| big(raw.offset)).collect();
     let whole: Vec<i16> = change.deliveries.values().map(|bits| bits.whole as i16).collect();
@@ -199,18 +194,28 @@ pub(crate) async fn mark(
     let quarantined: Vec<String> = change.deliveries.values().map(|bits| text(&bits.quarantined)).collect();
     let statement = transaction
         .prepare_cached(
-            "INSERT INTO coverage AS c (view, partition, raw_offset, whole, routed, parked, quarantined, fresh)
-             SELECT $1, n.partition, n.raw_offset, n.whole, n.routed::varbit, n.parked::varbit, n.quarantined::varbit, n.routed::varbit
-             FROM unnest($2::integer[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[])
-                  AS n (partition, raw_offset, whole, routed, parked, quarantined)
-             LEFT JOIN coverage_total t ON t.partition = n.partition
-             WHERE t.watermark IS NULL OR n.raw_offset >= t.watermark
-                OR EXISTS (SELECT FROM coverage o WHERE o.view = 0 AND o.partition = n.partition AND o.raw_offset = n.raw_offset)
-             ON CONFLICT (view, partition, raw_offset) DO UPDATE
-             SET whole = GREATEST(c.whole, excluded.whole), routed = either(c.routed, excluded.routed),
-                 parked = either(c.parked, excluded.parked), quarantined = either(c.quarantined, excluded.quarantined),
-                 fresh = CASE WHEN length(c.routed) = length(excluded.routed) THEN excluded.routed & ~c.routed ELSE excluded.routed END
-             RETURNING partition, raw_offset, fresh::text",
+            "WITH n AS (
+                 SELECT n.partition, n.raw_offset, n.whole, n.routed::varbit, n.parked::varbit, n.quarantined::varbit,
+                        t.watermark IS NULL OR n.raw_offset >= t.watermark AS ahead
+                 FROM unnest($2::integer[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[])
+                      AS n (partition, raw_offset, whole, routed, parked, quarantined)
+                 LEFT JOIN coverage_total t ON t.partition = n.partition),
+             made AS (
+                 INSERT INTO coverage AS c (view, partition, raw_offset, whole, routed, parked, quarantined, fresh)
+                 SELECT $1, partition, raw_offset, whole, routed, parked, quarantined, routed FROM n WHERE ahead
+                 ON CONFLICT (view, partition, raw_offset) DO UPDATE
+                 SET whole = GREATEST(c.whole, excluded.whole), routed = either(c.routed, excluded.routed),
+                     parked = either(c.parked, excluded.parked), quarantined = either(c.quarantined, excluded.quarantined),
+                     fresh = beyond(excluded.routed, c.routed)
+                 RETURNING partition, raw_offset, fresh),
+             changed AS (
+                 UPDATE coverage c
+                 SET whole = GREATEST(c.whole, n.whole), routed = either(c.routed, n.routed),
+                     parked = either(c.parked, n.parked), quarantined = either(c.quarantined, n.quarantined),
+                     fresh = beyond(n.routed, c.routed)
+                 FROM n WHERE NOT n.ahead AND c.view = $1 AND c.partition = n.partition AND c.raw_offset = n.raw_offset
+                 RETURNING c.partition, c.raw_offset, c.fresh)
+             SELECT partition, raw_offset, fresh::text FROM made UNION ALL SELECT partition, raw_offset, fresh::text FROM changed",
         )
         .await?;
     let rows = transaction
@@ -296,66 +301,5 @@ impl ViewsDb {
         }
         transaction.commit().await?;
         Ok(Moved::Applied)
-    }
-
-    /// Moves the watermark over deliveries that are all accounted for, and takes those that became events and were applied
-    /// entirely out of the table into the totals. At most some ten thousand at a time; returns how many went.
-    pub async fn fold_coverage(&self) -> Result<u64, StoreError> {
-        let mut connection = self.get().await?;
-        let transaction = connection.transaction().await?;
-        transaction.execute("SELECT pg_advisory_xact_lock($1)", &[&FOLD_LOCK]).await?;
-        transaction
-            .execute(
-                "INSERT INTO coverage_total (partition, watermark, items)
-                 SELECT partition, 0, 0 FROM coverage WHERE view = 0 GROUP BY partition ON CONFLICT DO NOTHING",
-                &[],
-            )
-            .await?;
-        // A delivery is accounted for when each of its items is somewhere, or all of it is.
-        transaction
-            .execute(
-                "WITH ahead AS (
-                     SELECT c.partition, c.raw_offset,
-                            c.raw_offset - t.watermark - row_number() OVER (PARTITION BY c.partition ORDER BY c.raw_offset) AS gap,
-                            c.whole > 0 OR (length(c.routed) > 0 AND
-                              bit_count(c.routed | c.parked | c.quarantined) = length(c.routed)) AS accounted
-                     FROM coverage_total t JOIN LATERAL (
-                         SELECT * FROM coverage o WHERE o.view = 0 AND o.partition = t.partition AND o.raw_offset >= t.watermark
-                         ORDER BY o.raw_offset LIMIT 20000) c ON true),
-                 stop AS (
-                     SELECT partition, COALESCE(min(raw_offset) FILTER (WHERE gap <> -1 OR NOT accounted), max(raw_offset) + 1) AS at
-                     FROM ahead GROUP BY partition),
-                 reach AS (
-                     SELECT a.partition, max(a.raw_offset) + 1 AS watermark FROM ahead a JOIN stop s USING (partition)
-                     WHERE a.raw_offset < s.at GROUP BY a.partition)
-                 UPDATE coverage_total t SET watermark = r.watermark FROM reach r
-                 WHERE t.partition = r.partition AND r.watermark > t.watermark",
-                &[],
-            )
-            .await?;
-        let row = transaction
-            .query_one(
-                "WITH done AS (
-                     SELECT c.partition, c.raw_offset, length(c.routed) AS items
-                     FROM coverage_total t
-                     JOIN coverage c ON c.view = 0 AND c.partition = t.partition AND c.raw_offset < t.watermark
-                     LEFT JOIN coverage a ON a.view = 1 AND a.partition = c.partition AND a.raw_offset = c.raw_offset
-                     WHERE (c.whole = 1 AND length(c.routed) = 0)
-                        OR (length(c.routed) > 0 AND bit_count(c.routed) = length(c.routed)
-                            AND bit_count(a.routed) = length(c.routed))),
-                 gone AS (
-                     DELETE FROM coverage c USING done d WHERE c.partition = d.partition AND c.raw_offset = d.raw_offset),
-                 counted AS (
-                     UPDATE coverage_total t SET items = t.items + d.items
-                     FROM (SELECT partition, sum(items) AS items FROM done GROUP BY partition) d
-                     WHERE t.partition = d.partition),
-                 cleared AS (
-                     DELETE FROM quarantine q USING done d WHERE q.partition = d.partition AND q.raw_offset = d.raw_offset)
-                 SELECT count(*) FROM done",
-                &[],
-            )
-            .await?;
-        transaction.commit().await?;
-        Ok(unsigned(row.get(0)))
     }
 }

@@ -11,6 +11,7 @@ mod connect;
 mod conversation;
 mod conversation_read;
 mod coverage;
+mod coverage_fold;
 mod coverage_read;
 mod database;
 mod error;
@@ -24,7 +25,7 @@ pub use conversation::{
     ContactChange, ConversationChange, ConversationChanges, DeletionChange, EditChange, MessageChange,
     ReactionChange, SEVERAL, StatusChange, WatermarkChange,
 };
-pub use conversation_read::{ConversationCursor, ConversationRow, MessageRow, ReactionRow};
+pub use conversation_read::{ConversationCursor, ConversationRow, MessageCursor, MessageRow, ReactionRow};
 pub use coverage::{
     Coverage, CoverageChange, CoverageView, QuarantineChange, QuarantineRow, RawProgress, TenantCoverage,
     Whole,

@@ -83,7 +83,7 @@ async fn every_item_is_accounted_for_once_and_a_hole_is_rerouted() {
 
     // The hole gets old and is sent through the router again.
     until("the hole is re-routed", || async {
-        let entries = db.audit(None).await.unwrap_or_default();
+        let entries = db.audit(None, 1000, None).await.unwrap_or_default();
         entries.iter().any(|entry| entry.action == "holes_rerouted" && entry.actor == "platform")
     })
     .await;
