@@ -8,7 +8,7 @@ use control::{ControlPlane, Partitions, ensure_topics};
 use eventlog::{EmbeddedConfig, EventLog, Header, Record, Topic, TopicPartition};
 use projector::{Config, Projector};
 use prometheus::Registry;
-use schemas::{EventContext, IdKey, RawPosition, RawRef, SubjectId, Topics, split};
+use schemas::{EventContext, IdKey, RawPosition, RawRef, SubjectId, Topics, shallow_partition, split};
 use service::{Clock, Readiness};
 use store::{ViewsDb, ViewsRole};
 use testkit::Postgres;
@@ -91,8 +91,12 @@ async fn fill(log: &EventLog, topics: &Topics, wanted: u64) -> anyhow::Result<u6
     let topic = Topic::new(topics.events())?;
     let partitions = log.partitions(&topic).await?.context("the topic was just made")?;
     let (tenant, id_key) = ("bench".parse()?, IdKey::new(&[7; 32]));
-    let (mut made, mut offset, mut pending) = (0, 0, Vec::new());
+    let (mut made, mut pending) = (0, Vec::new());
+    // Deliveries stand in `raw` as ingest spreads them.
+    let mut offsets = vec![0; partitions as usize];
     for body in corpus::mix(wanted) {
+        let partition = shallow_partition(&body, partitions);
+        let Some(offset) = offsets.get_mut(partition as usize) else { continue };
         let Ok(split) = split(&body) else { continue };
         let count = u32::try_from(split.items.len())?;
         for item in split.items {
@@ -106,7 +110,7 @@ async fn fill(log: &EventLog, topics: &Topics, wanted: u64) -> anyhow::Result<u6
                 SubjectId::from_bytes(bytes)
             });
             let index = item.index();
-            let raw = RawPosition { raw: RawRef { partition: 0, offset }, index, count };
+            let raw = RawPosition { raw: RawRef { partition, offset: *offset }, index, count };
             let context = EventContext {
                 tenant: &tenant,
                 asset: &asset,
@@ -127,7 +131,7 @@ async fn fill(log: &EventLog, topics: &Topics, wanted: u64) -> anyhow::Result<u6
                 }
             }
         }
-        offset += 1;
+        *offset += 1;
     }
     for durable in pending {
         durable.await?;

@@ -75,7 +75,7 @@ pub fn split(body: &[u8]) -> Result<Split<'_>, Reason> {
     if body.is_empty() {
         return Err(Reason::EmptyBody);
     }
-    let text = std::str::from_utf8(body).map_err(|_| Reason::NotJson)?;
+    let text = simdutf8::basic::from_utf8(body).map_err(|_| Reason::NotJson)?;
     let mut splitter = Splitter::default();
     let mut objects = 0;
     let mut entries = 0;

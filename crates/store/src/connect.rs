@@ -81,13 +81,17 @@ pub(crate) fn pool(url: &SecretString, role: Option<&'static str>, max: usize) -
     );
     // A projection's rows and its offset are committed together, so what a crash of the server takes back is read again.
     // Everything else is durable when it is answered.
-    let durable =
-        if role == Some(ViewsRole::Projector.name()) { "SET synchronous_commit = off;" } else { "" };
+    // And it finds rows by their keys only: a plan made while a table was empty must not read all of it once it is full.
+    let projecting = if role == Some(ViewsRole::Projector.name()) {
+        "SET synchronous_commit = off; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;"
+    } else {
+        ""
+    };
     let settle = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
         Box::pin(async move {
             let role = role.map(|role| format!("SET ROLE {role};")).unwrap_or_default();
             let settings = "SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = 'error'; SET search_path = public;";
-            client.batch_execute(&format!("{settings} {durable} {role}")).await.map_err(HookError::Backend)
+            client.batch_execute(&format!("{settings} {projecting} {role}")).await.map_err(HookError::Backend)
         })
     });
     Pool::builder(manager)

@@ -7,7 +7,8 @@ use deadpool_postgres::Transaction;
 use schemas::{ConversationId, EventId, MessageKey, SubjectId, TenantId};
 use tokio_postgres::types::ToSql;
 
-use crate::coverage::{self, CoverageChange, CoverageView};
+use crate::coverage::{CoverageChange, CoverageView};
+use crate::coverage_mark::mark;
 use crate::offset::advance;
 use crate::{Moved, OffsetMove, StoreError, ViewsDb};
 
@@ -154,7 +155,7 @@ impl ViewsDb {
         reactions(&transaction, changes).await?;
         statuses(&transaction, changes).await?;
         watermarks(&transaction, changes).await?;
-        coverage::mark(&transaction, CoverageView::Conversation, step.partition, &changes.applied).await?;
+        mark(&transaction, CoverageView::Conversation, step.partition, &changes.applied).await?;
         transaction.commit().await?;
         Ok(Moved::Applied)
     }

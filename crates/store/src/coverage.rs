@@ -1,10 +1,10 @@
 //! The coverage view: which items of each raw delivery became what, as bits; and the loss equation over it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
-use deadpool_postgres::Transaction;
 use schemas::{RawRef, Reason, TenantId};
 
+use crate::coverage_mark::mark;
 use crate::offset::{advance, big, int};
 use crate::{Moved, OffsetMove, StoreError, ViewsDb};
 
@@ -41,17 +41,17 @@ pub enum Whole {
 /// What a batch says about deliveries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CoverageChange {
-    deliveries: BTreeMap<RawRef, Bits>,
+    pub(crate) deliveries: BTreeMap<RawRef, Bits>,
     /// Whose the routed items are.
-    tenants: BTreeMap<TenantId, BTreeSet<(RawRef, u32)>>,
+    pub(crate) tenants: BTreeMap<TenantId, BTreeSet<(RawRef, u32)>>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Bits {
-    whole: Whole,
-    routed: Vec<bool>,
-    parked: Vec<bool>,
-    quarantined: Vec<bool>,
+pub(crate) struct Bits {
+    pub(crate) whole: Whole,
+    pub(crate) routed: Vec<bool>,
+    pub(crate) parked: Vec<bool>,
+    pub(crate) quarantined: Vec<bool>,
 }
 
 impl CoverageChange {
@@ -96,10 +96,6 @@ fn set(bits: &mut [bool], index: u32) {
     if let Some(bit) = bits.get_mut(index as usize) {
         *bit = true;
     }
-}
-
-fn text(bits: &[bool]) -> String {
-    bits.iter().map(|bit| if *bit { '1' } else { '0' }).collect()
 }
 
 /// A delivery in quarantine, as its pointer says.
@@ -171,93 +167,6 @@ pub struct Coverage {
     pub missing: Vec<RawRef>,
     /// What each tenant has of `routed` and `projected`, by tenant.
     pub tenants: Vec<TenantCoverage>,
-}
-
-/// Records a batch's bits. Below the watermark there is a row already, or the delivery has left the table for good.
-///
-/// `source` is the partition that the batch was read from.
-pub(crate) async fn mark(
-    transaction: &Transaction<'_>,
-    view: CoverageView,
-    source: u32,
-    change: &CoverageChange,
-) -> Result<(), StoreError> {
-    if change.deliveries.is_empty() {
-        return Ok(());
-    }
-    let number = view.number();
-    let partitions: Vec<i32> = change.deliveries.keys().map(|raw| int(raw.partition)).collect();
-    let offsets: Vec<i64> = change.deliveries.keys().map(|raw| big(raw.offset)).collect();
-    let whole: Vec<i16> = change.deliveries.values().map(|bits| bits.whole as i16).collect();
-    let routed: Vec<String> = change.deliveries.values().map(|bits| text(&bits.routed)).collect();
-    let parked: Vec<String> = change.deliveries.values().map(|bits| text(&bits.parked)).collect();
-    let quarantined: Vec<String> = change.deliveries.values().map(|bits| text(&bits.quarantined)).collect();
-    let statement = transaction
-        .prepare_cached(
-            "WITH n AS (
-                 SELECT n.partition, n.raw_offset, n.whole, n.routed::varbit, n.parked::varbit, n.quarantined::varbit,
-                        t.watermark IS NULL OR n.raw_offset >= t.watermark AS ahead
-                 FROM unnest($2::integer[], $3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[])
-                      AS n (partition, raw_offset, whole, routed, parked, quarantined)
-                 LEFT JOIN coverage_total t ON t.partition = n.partition),
-             made AS (
-                 INSERT INTO coverage AS c (view, partition, raw_offset, whole, routed, parked, quarantined, fresh)
-                 SELECT $1, partition, raw_offset, whole, routed, parked, quarantined, routed FROM n WHERE ahead
-                 ON CONFLICT (view, partition, raw_offset) DO UPDATE
-                 SET whole = GREATEST(c.whole, excluded.whole), routed = either(c.routed, excluded.routed),
-                     parked = either(c.parked, excluded.parked), quarantined = either(c.quarantined, excluded.quarantined),
-                     fresh = beyond(excluded.routed, c.routed)
-                 RETURNING partition, raw_offset, fresh),
-             changed AS (
-                 UPDATE coverage c
-                 SET whole = GREATEST(c.whole, n.whole), routed = either(c.routed, n.routed),
-                     parked = either(c.parked, n.parked), quarantined = either(c.quarantined, n.quarantined),
-                     fresh = beyond(n.routed, c.routed)
-                 FROM n WHERE NOT n.ahead AND c.view = $1 AND c.partition = n.partition AND c.raw_offset = n.raw_offset
-                 RETURNING c.partition, c.raw_offset, c.fresh)
-             SELECT partition, raw_offset, fresh::text FROM made UNION ALL SELECT partition, raw_offset, fresh::text FROM changed",
-        )
-        .await?;
-    let rows = transaction
-        .query(&statement, &[&number, &partitions, &offsets, &whole, &routed, &parked, &quarantined])
-        .await?;
-    let fresh: HashMap<(i32, i64), &str> =
-        rows.iter().map(|row| ((row.get(0), row.get(1)), row.get(2))).collect();
-    count(transaction, view, source, &change.tenants, |raw, index| {
-        let bits = fresh.get(&(int(raw.partition), big(raw.offset)));
-        bits.and_then(|bits| bits.as_bytes().get(index as usize)) == Some(&b'1')
-    })
-    .await
-}
-
-/// Counts the items that no earlier batch had, for their tenants.
-async fn count(
-    transaction: &Transaction<'_>,
-    view: CoverageView,
-    source: u32,
-    tenants: &BTreeMap<TenantId, BTreeSet<(RawRef, u32)>>,
-    is_new: impl Fn(RawRef, u32) -> bool,
-) -> Result<(), StoreError> {
-    let (mut names, mut counts) = (Vec::new(), Vec::new());
-    for (tenant, items) in tenants {
-        let new = items.iter().filter(|(raw, index)| is_new(*raw, *index)).count();
-        if new > 0 {
-            names.push(tenant.as_str());
-            counts.push(big(new as u64));
-        }
-    }
-    if names.is_empty() {
-        return Ok(());
-    }
-    let statement = transaction
-        .prepare_cached(
-            "INSERT INTO coverage_tenant AS c (tenant_id, view, source, items)
-             SELECT n.tenant_id, $1, $2, n.items FROM unnest($3::text[], $4::bigint[]) AS n (tenant_id, items)
-             ON CONFLICT (tenant_id, view, source) DO UPDATE SET items = c.items + excluded.items",
-        )
-        .await?;
-    transaction.execute(&statement, &[&view.number(), &int(source), &names, &counts]).await?;
-    Ok(())
 }
 
 impl ViewsDb {

@@ -12,6 +12,7 @@ mod conversation;
 mod conversation_read;
 mod coverage;
 mod coverage_fold;
+mod coverage_mark;
 mod coverage_read;
 mod database;
 mod error;

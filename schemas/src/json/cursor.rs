@@ -241,12 +241,30 @@ impl<'a> Cursor<'a> {
         let mut at = self.at + 1;
         let mut escaped = false;
         loop {
+            let rest = bytes.get(at..).unwrap_or_default();
+            if let Some(chunk) = rest.first_chunk::<8>() {
+                let word = u64::from_le_bytes(*chunk);
+                if word as u16 == u16::from_le_bytes(*b"\\u") && is_hex((word >> 16) as u32) {
+                    escaped = true;
+                    at += 6;
+                    continue;
+                }
+                let ends = ends(word);
+                if ends == 0 {
+                    at += 8;
+                    continue;
+                }
+                at += ends.trailing_zeros() as usize / 8;
+            } else {
+                let ends = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+                at += rest.iter().position(ends).unwrap_or(rest.len());
+            }
             match bytes.get(at..).unwrap_or_default() {
                 [b'"', ..] => {
                     self.at = at + 1;
                     return escaped;
                 }
-                [b'\\', b'u', a, b, c, d, ..] if is_hex([*a, *b, *c, *d]) => {
+                [b'\\', b'u', a, b, c, d, ..] if is_hex(u32::from_le_bytes([*a, *b, *c, *d])) => {
                     escaped = true;
                     at += 6;
                 }
@@ -254,11 +272,10 @@ impl<'a> Cursor<'a> {
                     escaped = true;
                     at += 2;
                 }
-                [b'\\' | 0..0x20, ..] | [] => {
+                _ => {
                     self.fail(Reason::NotJson);
                     return escaped;
                 }
-                rest => at += plain_bytes(rest),
             }
         }
     }
@@ -311,46 +328,59 @@ struct Key {
     escaped: bool,
 }
 
-/// Which bytes are hexadecimal digits.
-static HEX: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    loop {
-        table[byte as usize] = byte.is_ascii_hexdigit();
-        if byte == u8::MAX {
-            break table;
-        }
-        byte += 1;
-    }
-};
-
+/// Whether four bytes are hexadecimal digits: added to a byte below 0x80, 0x80 less a bound sets its high bit exactly when
+/// the byte reaches the bound, and carries into no other.
 #[inline]
-fn is_hex(digits: [u8; 4]) -> bool {
-    digits.into_iter().fold(true, |all, digit| all & HEX[digit as usize])
+const fn is_hex(digits: u32) -> bool {
+    const ONES: u32 = u32::MAX / 255;
+    const HIGHS: u32 = ONES << 7;
+    if digits & HIGHS != 0 {
+        return false;
+    }
+    let lower = digits | (ONES * 0x20);
+    let digit = (digits + ONES * (0x80 - b'0' as u32)) & !(digits + ONES * (0x7f - b'9' as u32));
+    let letter = (lower + ONES * (0x80 - b'a' as u32)) & !(lower + ONES * (0x7f - b'f' as u32));
+    (digit | letter) & HIGHS == HIGHS
 }
 
-/// How many bytes come before the first quote, backslash or control character. Eight at a time: a byte becomes zero where it
-/// is the one looked for, and subtracting one from a zero byte borrows into its high bit. Borrows reach only bytes after the
-/// first hit, so the first hit is exact.
+/// The high bits of the bytes that are a quote, a backslash or a control character; the lowest such bit is exact. A byte
+/// becomes zero where it is the one looked for, and subtracting one from a zero byte borrows into its high bit. Borrows reach
+/// only bytes after the first hit.
 #[inline]
-fn plain_bytes(bytes: &[u8]) -> usize {
+const fn ends(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGHS: u64 = ONES << 7;
-    let mut passed = 0;
-    let mut rest = bytes;
-    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        let below = word.wrapping_sub(ONES * 0x20) | quote.wrapping_sub(ONES) | backslash.wrapping_sub(ONES);
-        // Bytes of 0x80 and more are never looked for, and would read as below.
-        let hits = below & !word & HIGHS;
-        if hits != 0 {
-            return passed + hits.trailing_zeros() as usize / 8;
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let below = word.wrapping_sub(ONES * 0x20) | quote.wrapping_sub(ONES) | backslash.wrapping_sub(ONES);
+    // Bytes of 0x80 and more are never looked for, and would read as below.
+    below & !word & HIGHS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_agree_with_the_bytes() {
+        for byte in 0..=u8::MAX {
+            for place in 0..4 {
+                let mut digits = *b"0aF9";
+                digits[place] = byte;
+                assert_eq!(
+                    is_hex(u32::from_le_bytes(digits)),
+                    byte.is_ascii_hexdigit(),
+                    "{byte:#x} at {place}"
+                );
+            }
+            for place in 0..8 {
+                // What stands after the first hit may say anything.
+                let mut text = [0xc3, b'!', b' ', 0x7f, b'#', b']', b'[', 0xff];
+                text[place] = byte;
+                let found = ends(u64::from_le_bytes(text)).trailing_zeros() as usize / 8;
+                let expected = if matches!(byte, b'"' | b'\\' | 0..0x20) { place } else { 8 };
+                assert_eq!(found, expected, "{byte:#x} at {place}");
+            }
         }
-        passed += 8;
-        rest = after;
     }
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    passed + rest.iter().position(special).unwrap_or(rest.len())
 }
