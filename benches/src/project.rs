@@ -65,7 +65,11 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
                 .map(|at| at.next)
                 .sum()
         };
-        if done("conversation") >= events && done("coverage") >= events {
+        // What was said of deliveries has to be folded too.
+        if done("conversation") >= events
+            && done("coverage") >= events
+            && views.unfolded_coverage().await?.is_none()
+        {
             break;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -144,8 +144,26 @@ async fn settle(shared: &Shared, ends: &[(&'static str, TopicPartition, Bounds)]
                 unread.others += lag;
             }
         }
+        if unread == Unread::default() {
+            unread.outputs = folded(shared, until).await?;
+        }
         if unread == Unread::default() || Instant::now() >= until {
             return Ok(unread);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Waits until what the projections have said by now is folded; 1 when it is not by then.
+async fn folded(shared: &Shared, until: Instant) -> Result<u64, Problem> {
+    let Some((_, last)) = shared.views.unfolded_coverage().await? else { return Ok(0) };
+    loop {
+        let unfolded = shared.views.unfolded_coverage().await?;
+        if unfolded.is_none_or(|(first, _)| first > last) {
+            return Ok(0);
+        }
+        if Instant::now() >= until {
+            return Ok(1);
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }

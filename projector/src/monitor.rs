@@ -20,6 +20,12 @@ const ROUTER: &str = "router";
 const COVERAGE: &str = "coverage";
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const SETTLE: Duration = Duration::from_secs(5);
+/// How long what was said of deliveries waits to be folded: as long as readers of the loss equation wait, or while one
+/// projection is far ahead of the other.
+pub(crate) const TIDY_SOON: Duration = Duration::from_millis(200);
+const TIDY_LATER: Duration = Duration::from_secs(1);
+/// So many deliveries are folded twice without a thought.
+const FEW: u64 = 1_000;
 /// The least and the most time between two re-routes of one hole.
 const AGAIN_MS: i64 = 60_000;
 const AGAIN_MOST_MS: i64 = 3_600_000;
@@ -79,10 +85,17 @@ impl Holes {
 }
 
 impl Monitor {
-    /// Moves what is accounted for out of the way.
-    pub(crate) async fn tidy(&self) -> anyhow::Result<()> {
-        self.db.fold_coverage().await?;
-        Ok(())
+    /// Folds what the projections said of deliveries.
+    ///
+    /// Tells how long to wait before the next time. While one projection is far ahead of the other, most of what it said
+    /// waits for the other's word, and had better wait unfolded.
+    pub(crate) async fn tidy(&self) -> anyhow::Result<Duration> {
+        let (mut kept, mut settled) = (0, 0);
+        while let Some(folded) = self.db.fold_coverage().await? {
+            kept += folded.kept;
+            settled += folded.settled;
+        }
+        Ok(if kept > FEW && kept > settled / 4 { TIDY_LATER } else { TIDY_SOON })
     }
 
     /// One look.
@@ -99,7 +112,7 @@ impl Monitor {
                 end: bounds.end,
             });
         }
-        let settled = self.settle().await?;
+        let settled = self.settle().await? && self.folded().await?;
         let coverage = self.db.coverage(&progress).await?;
         self.metrics.covers(&coverage);
         if !settled {
@@ -162,6 +175,13 @@ impl Monitor {
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// Folds what there is by now; false when another process is at it.
+    async fn folded(&self) -> anyhow::Result<bool> {
+        let Some((_, last)) = self.db.unfolded_coverage().await? else { return Ok(true) };
+        self.tidy().await?;
+        Ok(self.db.unfolded_coverage().await?.is_none_or(|(first, _)| first > last))
     }
 
     async fn partitions(&self, topic: &Topic) -> anyhow::Result<Vec<TopicPartition>> {

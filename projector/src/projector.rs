@@ -13,6 +13,7 @@ use schemas::Topics;
 use service::{Clock, Gate, Readiness};
 use store::{Disposition, ViewsDb};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -20,12 +21,11 @@ use crate::audit_key;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::metrics::Metrics;
-use crate::monitor::{Holes, Monitor};
+use crate::monitor::{Holes, Monitor, TIDY_SOON};
 use crate::projection::Projection;
 use crate::runner::{Runner, join};
 use crate::worker::Surroundings;
 
-const TIDY_EVERY: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a member without partitions is not ready.
 const SPARE: Duration = Duration::from_secs(15);
@@ -181,27 +181,31 @@ async fn watch(
     watches: Arc<AtomicBool>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut tidy = tokio::time::interval(TIDY_EVERY);
+    let mut tidy = Instant::now();
     let mut look = tokio::time::interval(every.max(Duration::from_millis(10)));
-    tidy.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let looks = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
             _ = look.tick() => true,
-            _ = tidy.tick() => false,
+            () = tokio::time::sleep_until(tidy) => false,
         };
+        if !looks {
+            tidy = Instant::now() + TIDY_SOON;
+        }
         if !watches.load(Ordering::Acquire) {
             continue;
         }
-        let done = async { if looks { monitor.look().await } else { monitor.tidy().await } };
-        // What is away now is looked at again at the next turn; the projections say what is wrong with it.
+        let done = async {
+            if looks { monitor.look().await.map(|()| None) } else { monitor.tidy().await.map(Some) }
+        };
         match stop.run_until_cancelled(done).await {
+            Some(Ok(pause)) => tidy = pause.map_or(tidy, |pause| Instant::now() + pause),
+            // What is away now is looked at again at the next turn; the projections say what is wrong with it.
             Some(Err(cause)) => {
                 warn!(error = format!("{cause:#}"), "the loss equation could not be looked at")
             }
-            Some(Ok(())) => {}
             None => return Ok(()),
         }
     }

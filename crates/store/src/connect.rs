@@ -90,7 +90,7 @@ pub(crate) fn pool(url: &SecretString, role: Option<&'static str>, max: usize) -
     let settle = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
         Box::pin(async move {
             let role = role.map(|role| format!("SET ROLE {role};")).unwrap_or_default();
-            let settings = "SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = 'error'; SET search_path = public;";
+            let settings = "SET idle_in_transaction_session_timeout = '60s'; SET jit = off; SET client_min_messages = 'error'; SET search_path = public;";
             client.batch_execute(&format!("{settings} {projecting} {role}")).await.map_err(HookError::Backend)
         })
     });

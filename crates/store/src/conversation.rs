@@ -7,8 +7,8 @@ use deadpool_postgres::Transaction;
 use schemas::{ConversationId, EventId, MessageKey, SubjectId, TenantId};
 use tokio_postgres::types::ToSql;
 
-use crate::coverage::{CoverageChange, CoverageView};
-use crate::coverage_mark::mark;
+use crate::coverage::CoverageView;
+use crate::coverage_mark::{CoverageChange, mark};
 use crate::offset::advance;
 use crate::{Moved, OffsetMove, StoreError, ViewsDb};
 
@@ -155,7 +155,7 @@ impl ViewsDb {
         reactions(&transaction, changes).await?;
         statuses(&transaction, changes).await?;
         watermarks(&transaction, changes).await?;
-        mark(&transaction, CoverageView::Conversation, step.partition, &changes.applied).await?;
+        mark(&transaction, CoverageView::Conversation, &changes.applied).await?;
         transaction.commit().await?;
         Ok(Moved::Applied)
     }

@@ -1,14 +1,14 @@
-//! The coverage view: which items of each raw delivery became what, as bits; and the loss equation over it.
+//! The coverage view: what became of each item of each raw delivery, and the loss equation over it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use schemas::{RawRef, Reason, TenantId};
 
-use crate::coverage_mark::mark;
+use crate::coverage_mark::{CoverageChange, mark};
 use crate::offset::{advance, big, int};
 use crate::{Moved, OffsetMove, StoreError, ViewsDb};
 
-/// Whose bits they are.
+/// Who says something of deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CoverageView {
     /// What reached `events` and `quarantine`.
@@ -24,77 +24,10 @@ impl CoverageView {
             Self::Conversation => 1,
         }
     }
-}
 
-/// Something about a delivery as a whole.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Whole {
-    /// Nothing.
-    #[default]
-    No,
-    /// It holds no item.
-    Empty,
-    /// It is in quarantine.
-    Quarantined,
-}
-
-/// What a batch says about deliveries.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CoverageChange {
-    pub(crate) deliveries: BTreeMap<RawRef, Bits>,
-    /// Whose the routed items are.
-    pub(crate) tenants: BTreeMap<TenantId, BTreeSet<(RawRef, u32)>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Bits {
-    pub(crate) whole: Whole,
-    pub(crate) routed: Vec<bool>,
-    pub(crate) parked: Vec<bool>,
-    pub(crate) quarantined: Vec<bool>,
-}
-
-impl CoverageChange {
-    /// An item became an event of this tenant.
-    pub fn routed(&mut self, tenant: &TenantId, raw: RawRef, index: u32, count: u32) {
-        set(&mut self.sized(raw, count).routed, index);
-        match self.tenants.get_mut(tenant) {
-            Some(items) => items.insert((raw, index)),
-            None => self.tenants.entry(tenant.clone()).or_default().insert((raw, index)),
-        };
-    }
-
-    /// An item is parked.
-    pub fn parked(&mut self, raw: RawRef, index: u32, count: u32) {
-        set(&mut self.sized(raw, count).parked, index);
-    }
-
-    /// An item is in quarantine.
-    pub fn quarantined(&mut self, raw: RawRef, index: u32, count: u32) {
-        set(&mut self.sized(raw, count).quarantined, index);
-    }
-
-    /// Something about the delivery as a whole.
-    pub fn whole(&mut self, raw: RawRef, whole: Whole) {
-        let bits = self.deliveries.entry(raw).or_default();
-        bits.whole = bits.whole.max(whole);
-    }
-
-    fn sized(&mut self, raw: RawRef, count: u32) -> &mut Bits {
-        let bits = self.deliveries.entry(raw).or_default();
-        let count = count as usize;
-        if bits.routed.len() < count {
-            bits.routed.resize(count, false);
-            bits.parked.resize(count, false);
-            bits.quarantined.resize(count, false);
-        }
-        bits
-    }
-}
-
-fn set(bits: &mut [bool], index: u32) {
-    if let Some(bit) = bits.get_mut(index as usize) {
-        *bit = true;
+    pub(crate) fn read(number: i16) -> Result<Self, StoreError> {
+        let known = [Self::Outputs, Self::Conversation].into_iter().find(|view| view.number() == number);
+        known.ok_or(StoreError::Damaged { table: "coverage_mark" })
     }
 }
 
@@ -182,7 +115,7 @@ impl ViewsDb {
         if !advance(&transaction, step).await? {
             return Ok(Moved::Conflict);
         }
-        mark(&transaction, CoverageView::Outputs, step.partition, change).await?;
+        mark(&transaction, CoverageView::Outputs, change).await?;
         // One row a delivery: the pointer of the latest attempt.
         let mut latest: BTreeMap<RawRef, &QuarantineChange> = BTreeMap::new();
         for pointer in quarantine {

@@ -14,6 +14,7 @@ mod coverage;
 mod coverage_fold;
 mod coverage_mark;
 mod coverage_read;
+mod coverage_state;
 mod database;
 mod error;
 mod keyring;
@@ -27,10 +28,9 @@ pub use conversation::{
     ReactionChange, SEVERAL, StatusChange, WatermarkChange,
 };
 pub use conversation_read::{ConversationCursor, ConversationRow, MessageCursor, MessageRow, ReactionRow};
-pub use coverage::{
-    Coverage, CoverageChange, CoverageView, QuarantineChange, QuarantineRow, RawProgress, TenantCoverage,
-    Whole,
-};
+pub use coverage::{Coverage, CoverageView, QuarantineChange, QuarantineRow, RawProgress, TenantCoverage};
+pub use coverage_fold::Folded;
+pub use coverage_mark::{CoverageChange, Whole};
 pub use database::ensure_sibling_database;
 pub use error::{Disposition, StoreError};
 pub use keyring::{KeyringDb, Lookup, TenantKeyRow};

@@ -21,7 +21,6 @@ pub(crate) static VIEWS: Schema = Schema {
         include_str!("../sql/views/0002_conversation.sql"),
         include_str!("../sql/views/0003_audit.sql"),
         include_str!("../sql/views/0004_coverage.sql"),
-        include_str!("../sql/views/0005_coverage.sql"),
     ],
 };
 

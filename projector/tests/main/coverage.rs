@@ -69,6 +69,7 @@ async fn every_item_is_accounted_for_once_and_a_hole_is_rerouted() {
     let db = rig.reader().await;
     let progress = [RawProgress { partition: 0, committed: 6, end: 7 }];
     let check = async |routed, unroutable, quarantined, missing: &[RawRef]| {
+        until("what was said is folded", async || db.unfolded_coverage().await.unwrap().is_none()).await;
         let coverage = db.coverage(&progress).await.unwrap();
         let got = (coverage.items, coverage.routed, coverage.unroutable, coverage.quarantined);
         // An item that is nowhere is still an item.
