@@ -274,15 +274,32 @@ struct Role {
     monitor: Option<TcpListener>,
 }
 
+fn needs_kafka(name: &str) -> Failure {
+    Failure::usage(
+        format!("the {name} needs Kafka: the embedded log belongs to one process"),
+        format!(
+            "name the brokers, `tidings {name} --kafka host:port …` (or TIDINGS_KAFKA_BROKERS), or run everything in one process with `tidings up --data DIR`"
+        ),
+    )
+}
+
+/// The refusal of a role that has no log, when the command line lacks other flags as well.
+pub(crate) fn without_log(
+    error: &clap::Error,
+    mut arguments: impl Iterator<Item = String>,
+) -> Option<Failure> {
+    let role = arguments.next()?;
+    let is_role = ["ingest", "router", "projector", "console"].contains(&role.as_str());
+    let has_kafka = arguments.any(|argument| argument == "--kafka" || argument.starts_with("--kafka="))
+        || std::env::var_os("TIDINGS_KAFKA_BROKERS").is_some();
+    let lacks = error.kind() == clap::error::ErrorKind::MissingRequiredArgument;
+    (is_role && lacks && !has_kafka).then(|| needs_kafka(&role))
+}
+
 impl Role {
     /// Everything but the service itself. A wrong setting or address fails here.
     async fn open(name: &'static str, args: RoleArgs) -> Result<Self, Failure> {
-        let brokers = args.kafka.as_deref().ok_or_else(|| {
-            Failure::usage(
-                format!("the {name} needs Kafka: the embedded log belongs to one process"),
-                format!("name the brokers, `tidings {name} --kafka host:port …` (or TIDINGS_KAFKA_BROKERS), or run everything in one process with `tidings up --data DIR`"),
-            )
-        })?;
+        let brokers = args.kafka.as_deref().ok_or_else(|| needs_kafka(name))?;
         let mut kafka = args.kafka_args.config(brokers)?;
         if name != "ingest" {
             // Nobody waits for these appends, and one that runs out of time repeats those in flight with it.

@@ -81,7 +81,17 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => {
+            // A role without a log: which one it could have is more than that other flags are missing too.
+            if let Some(failure) = crate::role::without_log(&error, std::env::args().skip(1)) {
+                print::failure(&failure);
+                return failure.exit.into();
+            }
+            error.exit()
+        }
+    };
     // Whichever part speaks TLS uses this; a second call finds it in place.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let done = runtime(&command).map_err(Failure::from).and_then(|runtime| {
@@ -154,6 +164,21 @@ mod tests {
     fn refuses(line: &str) {
         let cause = Cli::try_parse_from(line.split_whitespace()).unwrap_err();
         assert_eq!(cause.exit_code(), 2, "{line}");
+    }
+
+    #[test]
+    fn a_role_without_a_log_is_told_which_it_could_have() {
+        let refused = |line: &str| {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            crate::role::without_log(&error, line.split(' ').skip(1).map(ToOwned::to_owned))
+        };
+        for role in ["ingest", "router", "projector", "console"] {
+            let failure = refused(&format!("tidings {role}")).unwrap();
+            assert!(failure.help.contains("--kafka"), "{role}");
+        }
+        assert!(refused("tidings router --kafka h:1").is_none(), "then it is the other flags");
+        assert!(refused("tidings router --nonsense").is_none());
+        assert!(refused("tidings tenant add").is_none());
     }
 
     #[test]
