@@ -247,15 +247,14 @@ async fn locate(log: &EventLog, around: &Surroundings, at: &TopicPartition) -> a
             }
             Err(cause) => return Err(cause).with_context(|| format!("looking at {at}")),
         };
-        let stored: Result<Option<u64>, StoreError> =
-            around.db.offset(name, at.topic.as_str(), at.partition).await;
+        let stored: Result<u64, StoreError> =
+            around.db.begin_offset(name, at.topic.as_str(), at.partition, bounds.earliest).await;
         match stored {
-            Ok(None) => return Ok((bounds.earliest, bounds.earliest)),
-            Ok(Some(position)) if position > bounds.end => bail!(
+            Ok(position) if position > bounds.end => bail!(
                 "the {name} view has read {at} up to {position}, but it ends at {}: this is not the log that the view was made from",
                 bounds.end
             ),
-            Ok(Some(position)) => {
+            Ok(position) => {
                 if position < bounds.earliest {
                     warn!(projection = name, at = %at, from = position, to = bounds.earliest, "retention has removed records of {at} that the {name} view never read; coverage shows what they held");
                 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use eventlog::{Batch, ConsumerHandle, Stored, TopicPartition};
 use service::Clock;
 use store::{Disposition, Moved, OffsetMove, StoreError, ViewsDb};
@@ -22,8 +22,9 @@ const FULL: usize = 4 << 20;
 const ROOM: usize = 1 << 20;
 /// A transaction that takes longer is given up; whether it was committed shows when it is tried again.
 const APPLY: Duration = Duration::from_secs(60);
-/// The group's position is for onlookers, the one that counts stands with the rows: once a second will do.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
+/// Batches are committed without waiting for the disk. So often it is made sure that they got there: a crash of PostgreSQL
+/// may have taken the last ones back, and without new records nobody would notice.
+const SETTLE_EVERY: Duration = Duration::from_secs(1);
 
 /// What the workers of a projection share.
 #[derive(Clone)]
@@ -72,6 +73,15 @@ pub(crate) enum End {
     Seek(u64),
 }
 
+/// Whether what was applied is on disk.
+enum Settled {
+    Yes,
+    /// PostgreSQL is away.
+    NotYet,
+    /// The place in the rows is another one.
+    Overtaken(u64),
+}
+
 pub(crate) struct Worker {
     pub(crate) around: Surroundings,
     pub(crate) at: TopicPartition,
@@ -86,8 +96,8 @@ impl Worker {
     /// Works until it is stopped, overtaken, or meets something that waiting does not cure.
     pub(crate) async fn run(mut self) -> anyhow::Result<End> {
         let mut left_over = None;
-        let mut committed = Instant::now();
-        let mut uncommitted = false;
+        let mut settled = Instant::now();
+        let mut unsettled = false;
         loop {
             let batch = match left_over.take() {
                 Some(batch) => batch,
@@ -98,10 +108,13 @@ impl Worker {
                         Some(batch) => batch,
                         None => break,
                     },
-                    () = tokio::time::sleep_until(committed + COMMIT_EVERY), if uncommitted => {
-                        self.commit().await;
-                        committed = Instant::now();
-                        uncommitted = false;
+                    () = tokio::time::sleep_until(settled + SETTLE_EVERY), if unsettled => {
+                        match self.settle().await? {
+                            Settled::Yes => unsettled = false,
+                            Settled::NotYet => {}
+                            Settled::Overtaken(stored) => return Ok(self.overtaken(stored)),
+                        }
+                        settled = Instant::now();
                         continue;
                     }
                 },
@@ -112,17 +125,20 @@ impl Worker {
             match self.step(&whole.records).await? {
                 Some(End::Stopped) => break,
                 Some(end @ End::Seek(_)) => return Ok(end),
-                None => uncommitted = true,
+                None => unsettled = true,
             }
             drop(whole);
             self.backlog.done(bytes, &self.at, &self.around.handle).await;
-            if committed.elapsed() > COMMIT_EVERY {
-                self.commit().await;
-                committed = Instant::now();
-                uncommitted = false;
+            if settled.elapsed() > SETTLE_EVERY {
+                match self.settle().await? {
+                    Settled::Yes => unsettled = false,
+                    Settled::NotYet => {}
+                    Settled::Overtaken(stored) => return Ok(self.overtaken(stored)),
+                }
+                settled = Instant::now();
             }
         }
-        if uncommitted {
+        if unsettled {
             self.commit().await;
         }
         Ok(End::Stopped)
@@ -159,7 +175,8 @@ impl Worker {
                 Ok(Moved::Conflict) => match self.stored().await {
                     // Our own transaction of which we never heard.
                     Ok(Some(stored)) if stored == next => break,
-                    Ok(stored) => return Ok(Some(self.overtaken(stored.unwrap_or(self.position)))),
+                    Ok(Some(stored)) => return Ok(Some(self.overtaken(stored))),
+                    Ok(None) => return Err(self.nowhere()),
                     Err(cause) => {
                         if self.pause(cause, &mut backoff).await? {
                             return Ok(Some(End::Stopped));
@@ -226,8 +243,40 @@ impl Worker {
         }
     }
 
+    async fn settle(&self) -> anyhow::Result<Settled> {
+        let name = self.around.projection.name();
+        let (topic, partition) = (self.at.topic.as_str(), self.at.partition);
+        let place = async {
+            if self.around.db.confirm_offset(name, topic, partition, self.position).await? {
+                return Ok(Some(self.position));
+            }
+            self.stored().await
+        };
+        match place.await {
+            Ok(Some(stored)) if stored == self.position => {
+                self.commit().await;
+                Ok(Settled::Yes)
+            }
+            Ok(Some(stored)) => Ok(Settled::Overtaken(stored)),
+            Ok(None) => Err(self.nowhere()),
+            Err(cause) if cause.disposition() == Disposition::Stop => {
+                Err(cause).with_context(|| format!("looking where the {name} view is in {}", self.at))
+            }
+            Err(_) => Ok(Settled::NotYet),
+        }
+    }
+
+    /// It was begun durably before anything was read.
+    fn nowhere(&self) -> anyhow::Error {
+        let name = self.around.projection.name();
+        anyhow!(
+            "PostgreSQL no longer knows where the {name} view is in {}: was its database replaced while it ran? Start the projector again",
+            self.at
+        )
+    }
+
     async fn commit(&self) {
         // For onlookers only: the position that counts stands with the rows.
-        let _ = timeout(COMMIT_EVERY, self.around.handle.commit(&self.at, self.position)).await;
+        let _ = timeout(SETTLE_EVERY, self.around.handle.commit(&self.at, self.position)).await;
     }
 }

@@ -1,6 +1,7 @@
 //! How far each projection has come; moved by compare-and-swap in the transaction that applies a batch.
 
 use deadpool_postgres::Transaction;
+use tokio_postgres::types::ToSql;
 
 use crate::{StoreError, ViewsDb};
 
@@ -53,22 +54,31 @@ pub(crate) fn int(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-/// Moves the offset; false when it is not where the batch expects it.
+/// Moves the offset; false when it is not where the batch expects it. A place that was never begun is at 0: whoever expects
+/// to be further along must not be believed.
 pub(crate) async fn advance(
     transaction: &Transaction<'_>,
     step: &OffsetMove<'_>,
 ) -> Result<bool, StoreError> {
+    let (partition, next, expected) = (int(step.partition), big(step.next), big(step.expected));
     let statement = transaction
         .prepare_cached(
-            "INSERT INTO projection_offset AS o (projection, topic, partition, next) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (projection, topic, partition) DO UPDATE SET next = excluded.next WHERE o.next = $5",
+            "UPDATE projection_offset SET next = $4 WHERE projection = $1 AND topic = $2 AND partition = $3 AND next = $5",
         )
         .await?;
-    let (partition, next, expected) = (int(step.partition), big(step.next), big(step.expected));
     let moved = transaction
         .execute(&statement, &[&step.projection, &step.topic, &partition, &next, &expected])
         .await?;
-    Ok(moved == 1)
+    if moved == 1 || step.expected > 0 {
+        return Ok(moved == 1);
+    }
+    let begun = transaction
+        .execute(
+            "INSERT INTO projection_offset (projection, topic, partition, next) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            &[&step.projection, &step.topic, &partition, &next],
+        )
+        .await?;
+    Ok(begun == 1)
 }
 
 impl ViewsDb {
@@ -88,6 +98,59 @@ impl ViewsDb {
                 next: unsigned(row.get(3)),
             })
             .collect())
+    }
+
+    /// Begins a projection's place in one partition, unless it has one; where it is now. Durable when it returns: a crash of
+    /// the server may take back batches, but not where they began.
+    pub async fn begin_offset(
+        &self,
+        projection: &str,
+        topic: &str,
+        partition: u32,
+        at: u64,
+    ) -> Result<u64, StoreError> {
+        let mut connection = self.get().await?;
+        let transaction = connection.transaction().await?;
+        transaction.batch_execute("SET LOCAL synchronous_commit = on").await?;
+        let place: [&(dyn ToSql + Sync); 3] = [&projection, &topic, &int(partition)];
+        let [projection, topic, partition] = place;
+        transaction
+            .execute(
+                "INSERT INTO projection_offset (projection, topic, partition, next) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+                &[projection, topic, partition, &big(at)],
+            )
+            .await?;
+        let row = transaction
+            .query_one(
+                "SELECT next FROM projection_offset WHERE projection = $1 AND topic = $2 AND partition = $3",
+                &place,
+            )
+            .await?;
+        transaction.commit().await?;
+        Ok(unsigned(row.get(0)))
+    }
+
+    /// Makes sure that a projection's place is where it should be, and that no crash of the server takes it back any more.
+    /// False when it is somewhere else.
+    pub async fn confirm_offset(
+        &self,
+        projection: &str,
+        topic: &str,
+        partition: u32,
+        expected: u64,
+    ) -> Result<bool, StoreError> {
+        let mut connection = self.get().await?;
+        let transaction = connection.transaction().await?;
+        transaction.batch_execute("SET LOCAL synchronous_commit = on").await?;
+        // A write, because only those are waited for; with it everything before it is on disk.
+        let found = transaction
+            .execute(
+                "UPDATE projection_offset SET next = next WHERE projection = $1 AND topic = $2 AND partition = $3 AND next = $4",
+                &[&projection, &topic, &int(partition), &big(expected)],
+            )
+            .await?;
+        transaction.commit().await?;
+        Ok(found == 1)
     }
 
     /// A projection's place in one partition; `None` when it has read nothing of it.
