@@ -128,15 +128,18 @@ async fn nothing_confirmed_is_lost_when_the_process_is_killed() {
     assert_eq!(append(&log, &at, record("after")).await, end);
 }
 
-/// The newest journal of the store, and how many of its bytes are in use.
+/// What every batch in a journal ends with.
+const TRAILER: &[u8] = b"FJL\x03";
+
+/// The newest journal of the store, and how many of its bytes hold whole batches: a kill may have cut the last one.
 fn journal(store: &Path) -> (PathBuf, u64) {
     let number = |path: &Path| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
     let journals = std::fs::read_dir(store.join("store")).unwrap().map(|entry| entry.unwrap().path());
     let journals = journals.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
     let newest = journals.max_by_key(|path| number(path)).expect("a journal");
     let bytes = std::fs::read(&newest).unwrap();
-    let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-    (newest, used as u64)
+    let used = bytes.windows(TRAILER.len()).rposition(|window| window == TRAILER).expect("a batch");
+    (newest, (used + TRAILER.len()) as u64)
 }
 
 /// A store that was killed, its confirmations, and its journal.
@@ -179,8 +182,8 @@ async fn a_torn_tail_costs_nothing_that_was_confirmed() {
 
 /// The first whole batch of a journal, with one byte of its last value changed: a page that never reached the disk.
 fn damaged_batch(journal: &[u8]) -> Vec<u8> {
-    let trailer = journal.windows(4).position(|window| window == b"FJL\x03").expect("a batch");
-    let mut batch = journal[..trailer + 4].to_vec();
+    let trailer = journal.windows(TRAILER.len()).position(|window| window == TRAILER).expect("a batch");
+    let mut batch = journal[..trailer + TRAILER.len()].to_vec();
     // The end: its tag, a checksum of eight bytes, the trailer.
     let last_of_value = trailer - 8 - 1 - 1;
     batch[last_of_value] ^= 0x55;
