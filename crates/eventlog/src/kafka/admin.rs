@@ -83,12 +83,28 @@ impl Admin {
 
     /// Blocks.
     pub(super) fn bounds(&self, at: &TopicPartition) -> Result<Bounds, LogError> {
-        patiently(|| watermarks(&self.meta, at)).map_err(|cause| match cause.rdkafka_error_code() {
-            Some(Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-                LogError::Fatal { cause: format!("no partition {at}") }
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let cause = match patiently(|| watermarks(&self.meta, at)) {
+                Ok(bounds) => return Ok(bounds),
+                Err(cause) => cause,
+            };
+            let unknown = matches!(
+                cause.rdkafka_error_code(),
+                Some(Code::UnknownPartition | Code::UnknownTopicOrPartition | Code::UnknownTopic)
+            );
+            if !unknown {
+                return Err(error::log(&cause));
             }
-            _ => error::log(&cause),
-        })
+            // What the client remembers of a topic may date from when the brokers were away: they decide.
+            if self.partitions(&at.topic)?.is_none_or(|count| at.partition >= count) {
+                return Err(LogError::Fatal { cause: format!("no partition {at}") });
+            }
+            if Instant::now() >= until {
+                return Err(LogError::Unavailable { cause: format!("{at} has not been found again yet") });
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Blocks.
