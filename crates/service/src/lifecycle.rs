@@ -47,10 +47,16 @@ impl Lifecycle {
 
     /// Runs until every task has ended. Failure if one failed, ended unasked, or outlived the grace.
     pub async fn run(mut self) -> ExitCode {
-        let mut failed = false;
+        let (mut failed, mut signalled) = (false, false);
         tokio::select! {
-            _ = self.terminate.recv() => info!("SIGTERM: finishing what was taken"),
-            _ = self.interrupt.recv() => info!("interrupted: finishing what was taken"),
+            _ = self.terminate.recv() => {
+                signalled = true;
+                info!("SIGTERM: finishing what was taken");
+            }
+            _ = self.interrupt.recv() => {
+                signalled = true;
+                info!("interrupted: finishing what was taken");
+            }
             () = self.soft.cancelled() => {}
             ended = self.tasks.join_next() => match ended {
                 None => return ExitCode::SUCCESS,
@@ -66,8 +72,9 @@ impl Lifecycle {
                     None => return if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS },
                     Some(ended) => report(ended, &mut failed, false),
                 },
-                _ = self.terminate.recv() => return hard("a second signal"),
-                _ = self.interrupt.recv() => return hard("a second signal"),
+                // The first one may be what somebody else cancelled us for.
+                _ = self.terminate.recv() => if std::mem::replace(&mut signalled, true) { return hard("a second signal") },
+                _ = self.interrupt.recv() => if std::mem::replace(&mut signalled, true) { return hard("a second signal") },
                 () = &mut deadline => return hard("the deadline"),
             }
         }
