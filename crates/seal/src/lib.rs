@@ -3,8 +3,24 @@
 //! The only crate that encrypts. What is sealed is bound to a context, so it cannot be moved elsewhere and opened there.
 //! It deliberately keeps no keys of its own and knows nothing of tenants or subjects: callers name the context.
 
-mod error;
-mod root;
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod context;
+mod data_key;
+mod edge;
+mod error;
+mod file;
+mod generations;
+mod key;
+mod root;
+mod text;
+mod wrap;
+
+pub use context::Context;
+pub use data_key::DataKey;
+pub use edge::EdgeKey;
 pub use error::SealError;
+pub use key::{Cipher, Key, OVERHEAD_BYTES, generation};
 pub use root::RootKey;
+pub use text::key_id;
+pub use wrap::{RootWrap, WrapError};

@@ -1,26 +1,33 @@
-//! The root key on one machine: a 0600 file. (A KMS root takes its place behind the same calls.)
+//! The root key: a 0600 file of generations, the newest first, in clear or wrapped by a KMS.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::hkdf;
-use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::SecretSlice;
 use zeroize::Zeroizing;
 
-use crate::SealError;
+use crate::data_key::Wrapped;
+use crate::edge::{EdgeGeneration, EdgeKey};
+use crate::file::{self, Change};
+use crate::generations::{Generation, Read, Ring};
+use crate::text::{Form, TextKey};
+use crate::wrap::RootWrap;
+use crate::{Key, SealError};
 
+/// In front of every line of a root key file.
+const ANY_PREFIX: &str = "tidings-root-";
+/// In front of a secret in clear.
 const FILE_PREFIX: &str = "tidings-root-v1:";
-const SEALED_PREFIX: &str = "v1.";
 
 /// The key everything else descends from. Cannot be printed.
-pub struct RootKey(Zeroizing<[u8; 32]>);
+///
+/// Share it in an `Arc`: it reads its file again when another process rotated it.
+pub struct RootKey {
+    ring: Arc<Ring<RootGeneration>>,
+    wrap: Option<Arc<dyn RootWrap>>,
+}
 
 impl fmt::Debug for RootKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,149 +35,282 @@ impl fmt::Debug for RootKey {
     }
 }
 
-struct Len32;
+/// One generation of it.
+pub(crate) struct RootGeneration {
+    key_id: String,
+    secret: Key,
+    v1: TextKey,
+    v2: TextKey,
+    line: Zeroizing<String>,
+}
 
-impl hkdf::KeyType for Len32 {
-    fn len(&self) -> usize {
-        32
+impl Generation for RootGeneration {
+    fn key_id(&self) -> &str {
+        &self.key_id
+    }
+}
+
+impl RootGeneration {
+    fn new(secret: Key, line: Zeroizing<String>) -> Self {
+        let [a, b, c, d, ..] = *secret.derive("key-id").expose();
+        let key_id = hex::encode([a, b, c, d]);
+        Self { key_id, v1: TextKey::v1(&secret), v2: TextKey::new(&secret), secret, line }
+    }
+
+    fn generate(wrap: Option<&dyn RootWrap>) -> Result<Self, SealError> {
+        let secret = Key::generate()?;
+        let line = line_of(&secret, wrap)?;
+        Ok(Self::new(secret, line))
+    }
+
+    pub(crate) fn secret(&self) -> &Key {
+        &self.secret
+    }
+
+    /// The X25519 private key that raw data keys are wrapped to.
+    pub(crate) fn raw_private(&self) -> Key {
+        self.secret.derive("raw/x25519")
     }
 }
 
 impl RootKey {
     /// Reads the key file. Refuses one that others can read.
+    ///
+    /// # Errors
+    /// The file cannot be read, can be read by others, is none, or holds keys wrapped by a KMS.
     pub fn load(path: &Path) -> Result<Self, SealError> {
-        let name = || path.display().to_string();
-        let io = |cause| SealError::RootFile { path: name(), cause };
-        let mut file = std::fs::File::open(path).map_err(io)?;
-        let mode = file.metadata().map_err(io)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(SealError::RootMode { path: name(), mode });
-        }
-        let mut text = Zeroizing::new(String::new());
-        file.read_to_string(&mut text).map_err(io)?;
-        let digits = text
-            .trim_end()
-            .strip_prefix(FILE_PREFIX)
-            .ok_or_else(|| SealError::RootFormat { path: name() })?;
-        let mut key = Zeroizing::new([0; 32]);
-        hex::decode_to_slice(digits, &mut *key).map_err(|_| SealError::RootFormat { path: name() })?;
-        Ok(Self(key))
+        Self::read(path, None)
+    }
+
+    /// Reads the key file, with the system that unwraps its lines and wraps those to come. Asks that system and waits.
+    ///
+    /// # Errors
+    /// As [`RootKey::load`], and when the system does not unwrap a line.
+    pub fn load_with(path: &Path, wrap: Arc<dyn RootWrap>) -> Result<Self, SealError> {
+        Self::read(path, Some(wrap))
+    }
+
+    fn read(path: &Path, wrap: Option<Arc<dyn RootWrap>>) -> Result<Self, SealError> {
+        let (owned, hook) = (path.to_owned(), wrap.clone());
+        let ring = Ring::read(path, move |known| read_root(&owned, hook.as_deref(), known))?;
+        Ok(Self { ring: Arc::new(ring), wrap })
     }
 
     /// Reads the key file, making one with a fresh key (mode 0600, synced) when there is none.
+    ///
+    /// # Errors
+    /// As [`RootKey::load`], and when the file cannot be made.
     pub fn load_or_create(path: &Path) -> Result<Self, SealError> {
-        let io = |cause| SealError::RootFile { path: path.display().to_string(), cause };
-        match Self::load(path) {
-            Err(SealError::RootFile { cause, .. }) if cause.kind() == ErrorKind::NotFound => {}
+        Self::read_or_create(path, None)
+    }
+
+    /// The same with a system that wraps what the file holds. Keys that stand in the file in clear are wrapped too.
+    ///
+    /// # Errors
+    /// As [`RootKey::load_with`], and when the file cannot be written or the system does not wrap a key.
+    pub fn wrap_with(path: &Path, wrap: Arc<dyn RootWrap>) -> Result<Self, SealError> {
+        let root = Self::read_or_create(path, Some(Arc::clone(&wrap)))?;
+        root.change(|generations| {
+            for generation in generations.iter_mut().filter(|at| at.line.starts_with(FILE_PREFIX)) {
+                let secret = generation.secret.clone();
+                let line = line_of(&secret, Some(&*wrap))?;
+                *generation = Arc::new(RootGeneration::new(secret, line));
+            }
+            Ok(())
+        })?;
+        Ok(root)
+    }
+
+    fn read_or_create(path: &Path, wrap: Option<Arc<dyn RootWrap>>) -> Result<Self, SealError> {
+        let missing = |error: &SealError| matches!(error, SealError::File { cause, .. } if cause.kind() == ErrorKind::NotFound);
+        match Self::read(path, wrap.clone()) {
+            Err(error) if missing(&error) => {}
             answer => return answer,
         }
-        let key = Self::generate()?;
-        // Written whole beside its place and then linked there: a crash leaves no half key, a racing process no second one.
-        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let beside = folder.join(format!(".root-key-{}", std::process::id()));
-        let written = (|| {
-            let mut file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-            let line = Zeroizing::new(format!("{FILE_PREFIX}{}\n", hex::encode(*key.0)));
-            file.write_all(line.as_bytes())?;
-            file.sync_all()?;
-            let linked = std::fs::hard_link(&beside, path);
-            std::fs::remove_file(&beside)?;
-            std::fs::File::open(folder)?.sync_all()?;
-            linked
-        })();
-        match written {
-            Ok(()) => Ok(key),
-            Err(cause) if cause.kind() == ErrorKind::AlreadyExists => Self::load(path),
-            Err(cause) => Err(io(cause)),
+        let change = Change::begin(path)?;
+        // Another process may have made it while this one waited.
+        match Self::read(path, wrap.clone()) {
+            Err(error) if missing(&error) => {}
+            answer => return answer,
         }
+        change.replace(&RootGeneration::generate(wrap.as_deref())?.line)?;
+        drop(change);
+        Self::read(path, wrap)
     }
 
     /// A fresh random key that is kept nowhere: for tests and throw-away deployments.
+    ///
+    /// # Errors
+    /// The system gave no random bytes.
     pub fn generate() -> Result<Self, SealError> {
-        let mut key = Zeroizing::new([0; 32]);
-        SystemRandom::new().fill(&mut *key).map_err(|_| SealError::Random)?;
-        Ok(Self(key))
+        Ok(Self { ring: Arc::new(Ring::of(RootGeneration::generate(None)?)), wrap: None })
     }
 
-    /// A key for one purpose (HKDF-SHA256 over the label). Different labels give unrelated keys.
-    pub fn derive(&self, label: &str) -> Zeroizing<[u8; 32]> {
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"tidings");
-        let mut key = Zeroizing::new([0; 32]);
-        salt.extract(&*self.0)
-            .expand(&[label.as_bytes()], Len32)
-            .and_then(|okm| okm.fill(&mut *key))
-            .expect("32 bytes is a length HKDF-SHA256 gives");
-        key
+    /// The generations it holds, the newest first.
+    pub fn key_ids(&self) -> Vec<String> {
+        self.ring.held().iter().map(|generation| generation.key_id.clone()).collect()
     }
 
-    /// Seals under this key for one context, such as `app/acme/secret/current`. The text opens there only.
-    pub fn seal(&self, context: &str, plaintext: &[u8]) -> Result<String, SealError> {
-        let mut nonce = [0; NONCE_LEN];
-        SystemRandom::new().fill(&mut nonce).map_err(|_| SealError::Random)?;
-        let mut sealed = nonce.to_vec();
-        let mut body = plaintext.to_vec();
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        self.cipher()
-            .seal_in_place_append_tag(nonce, Aad::from(context.as_bytes()), &mut body)
-            .map_err(|_| SealError::Format)?;
-        sealed.append(&mut body);
-        Ok(format!("{SEALED_PREFIX}{}", URL_SAFE_NO_PAD.encode(sealed)))
+    /// A key for one purpose, of the newest generation. Different labels give unrelated keys; a rotation gives others.
+    pub fn derive(&self, label: &str) -> Key {
+        self.ring.newest().secret.derive(label)
     }
 
-    /// Opens what [`RootKey::seal`] made for this context.
+    /// Seals under the newest generation for one context, such as `tenant/acme/key/3`. The text opens there only.
+    ///
+    /// # Errors
+    /// The system gave no random bytes.
+    pub fn seal(&self, context: &str, plain: &[u8]) -> Result<String, SealError> {
+        let newest = self.ring.newest();
+        newest.v2.seal(&newest.key_id, context, plain)
+    }
+
+    /// Opens what [`RootKey::seal`] made for this context, with whichever generation that was.
+    ///
+    /// # Errors
+    /// It is no such text, its generation is gone, or it was sealed for another context or changed.
     pub fn open(&self, context: &str, sealed: &str) -> Result<SecretSlice<u8>, SealError> {
-        let text = sealed.strip_prefix(SEALED_PREFIX).ok_or(SealError::Format)?;
-        let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| SealError::Format)?;
-        if bytes.len() < NONCE_LEN {
-            return Err(SealError::Format);
+        match Form::of(sealed)? {
+            Form::V1 { body } => {
+                let held = self.ring.held();
+                let mut answers = held.iter().map(|generation| generation.v1.open(context, body));
+                answers
+                    .find(|answer| !matches!(answer, Err(SealError::Opens)))
+                    .unwrap_or(Err(SealError::Opens))
+            }
+            Form::V2 { key_id, body } => self.ring.find(key_id)?.v2.open(context, body),
         }
-        let mut body = bytes.split_off(NONCE_LEN);
-        let nonce = Nonce::try_assume_unique_for_key(&bytes).map_err(|_| SealError::Format)?;
-        let opened = self
-            .cipher()
-            .open_in_place(nonce, Aad::from(context.as_bytes()), &mut body)
-            .map_err(|_| SealError::Opens)?;
-        let opened = opened.to_vec();
-        zeroize::Zeroize::zeroize(&mut body);
-        Ok(SecretSlice::from(opened))
     }
 
-    fn cipher(&self) -> LessSafeKey {
-        let key = self.derive("seal/aes-256-gcm/v1");
-        LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key).expect("the key is 32 bytes long"))
+    /// Opens a data key for raw bodies, as [`EdgeKey::data_key`] wrapped it.
+    ///
+    /// # Errors
+    /// It is no wrapped data key, its generation is gone, or it was changed.
+    pub fn data_key(&self, wrapped: &str) -> Result<Key, SealError> {
+        let wrapped = Wrapped::parse(wrapped)?;
+        wrapped.open(&self.ring.find(wrapped.key_id)?.raw_private())
+    }
+
+    /// What the internet-facing process may hold of it. Follows this key, when it is rotated.
+    pub fn edge(&self) -> EdgeKey {
+        let edge = |(root, stamp): Read<RootGeneration>| {
+            (root.iter().map(|root| Arc::new(EdgeGeneration::of(root))).collect(), stamp)
+        };
+        EdgeKey::of(match (self.ring.path(), self.ring.last_read()) {
+            (Some(path), Some(read)) => {
+                let root = Arc::clone(&self.ring);
+                Ring::follow(path, edge(read), move |_| root.reread().map(edge))
+            }
+            _ => Ring::of(EdgeGeneration::of(&self.ring.newest())),
+        })
+    }
+
+    /// Puts a fresh generation in front, in the file too, and says its key id. What was sealed opens as before.
+    ///
+    /// # Errors
+    /// It is kept in no file, the file cannot be written, or the system that wraps does not.
+    pub fn rotate(&self) -> Result<String, SealError> {
+        self.change(|generations| {
+            loop {
+                let fresh = RootGeneration::generate(self.wrap.as_deref())?;
+                // Four bytes name a generation. One in four thousand million has the name of another.
+                if generations.iter().all(|old| old.key_id != fresh.key_id) {
+                    generations.insert(0, Arc::new(fresh));
+                    return Ok(());
+                }
+            }
+        })?;
+        Ok(self.ring.newest().key_id.clone())
+    }
+
+    /// Drops an old generation, in the file too. What is still sealed with it never opens again.
+    ///
+    /// # Errors
+    /// It is the newest or not there, the key is kept in no file, or the file cannot be written.
+    pub fn retire(&self, key_id: &str) -> Result<(), SealError> {
+        self.change(|generations| {
+            let place = generations.iter().position(|generation| generation.key_id == key_id);
+            match place {
+                None => Err(SealError::UnknownKey { key_id: key_id.to_owned() }),
+                Some(0) => Err(SealError::NewestKey { key_id: key_id.to_owned() }),
+                Some(place) => {
+                    generations.remove(place);
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    /// Reads the file, changes what it says and replaces it, alone among the processes of this machine.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Vec<Arc<RootGeneration>>) -> Result<(), SealError>,
+    ) -> Result<(), SealError> {
+        let path = self.ring.path().ok_or(SealError::NoFile)?;
+        let turn = Change::begin(path)?;
+        let (mut generations, _) = self.ring.reread()?;
+        change(&mut generations)?;
+        let mut text =
+            Zeroizing::new(String::with_capacity(generations.iter().map(|at| at.line.len()).sum()));
+        for generation in &generations {
+            text.push_str(&generation.line);
+        }
+        turn.replace(&text)?;
+        self.ring.reread().map(drop)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use secrecy::ExposeSecret;
+/// Whether this text is, by its first line, a root key file.
+pub(crate) fn is_root(text: &str) -> bool {
+    text.starts_with(ANY_PREFIX)
+}
 
-    use super::*;
-
-    #[test]
-    fn a_sealed_value_opens_in_its_own_context_only() {
-        let key = RootKey::generate().unwrap();
-        let sealed = key.seal("app/a", b"secret").unwrap();
-        assert_eq!(key.open("app/a", &sealed).unwrap().expose_secret(), b"secret");
-        assert!(matches!(key.open("app/b", &sealed), Err(SealError::Opens)));
-        assert!(matches!(RootKey::generate().unwrap().open("app/a", &sealed), Err(SealError::Opens)));
-        for wrong in ["", "v1.", "v1.AAAA", "v2.AAAA", "v1.#"] {
-            assert!(key.open("app/a", wrong).is_err(), "{wrong}");
+/// The generations that a root key file's text holds. Those already known are not unwrapped again.
+pub(crate) fn parse_root(
+    path: &Path,
+    text: &str,
+    wrap: Option<&dyn RootWrap>,
+    known: &[Arc<RootGeneration>],
+) -> Result<Vec<Arc<RootGeneration>>, SealError> {
+    let name = || path.display().to_string();
+    let mut generations = Vec::new();
+    for line in text.trim_end().lines().map(str::trim_end) {
+        if let Some(held) = known.iter().find(|held| held.line.trim_end() == line) {
+            generations.push(Arc::clone(held));
+            continue;
         }
-        assert_ne!(sealed, key.seal("app/a", b"secret").unwrap(), "nonces are random");
+        let secret = if let Some(digits) = line.strip_prefix(FILE_PREFIX) {
+            Key::from_hex(digits).ok_or_else(|| SealError::RootFormat { path: name() })?
+        } else if line.starts_with(ANY_PREFIX) {
+            let wrap = wrap.ok_or_else(|| SealError::RootWrapped { path: name() })?;
+            wrap.unwrap(line).map_err(SealError::Wrap)?
+        } else {
+            return Err(SealError::RootFormat { path: name() });
+        };
+        generations.push(Arc::new(RootGeneration::new(secret, Zeroizing::new(format!("{line}\n")))));
     }
+    if generations.is_empty() {
+        return Err(SealError::RootFormat { path: name() });
+    }
+    Ok(generations)
+}
 
-    #[test]
-    fn the_file_is_private_and_stays_the_same() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("root-key");
-        let made = RootKey::load_or_create(&path).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        let again = RootKey::load_or_create(&path).unwrap();
-        assert_eq!(*made.derive("x"), *again.derive("x"));
-        assert_ne!(*made.derive("x"), *made.derive("y"));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(matches!(RootKey::load(&path), Err(SealError::RootMode { mode: 0o644, .. })));
+fn read_root(
+    path: &Path,
+    wrap: Option<&dyn RootWrap>,
+    known: &[Arc<RootGeneration>],
+) -> Result<Read<RootGeneration>, SealError> {
+    let (text, stamp) = file::read(path)?;
+    Ok((parse_root(path, &text, wrap, known)?, stamp))
+}
+
+fn line_of(secret: &Key, wrap: Option<&dyn RootWrap>) -> Result<Zeroizing<String>, SealError> {
+    let Some(wrap) = wrap else {
+        return Ok(Zeroizing::new(format!("{FILE_PREFIX}{}\n", &*secret.to_hex())));
+    };
+    let line = wrap.wrap(secret).map_err(SealError::Wrap)?;
+    if line.contains(char::is_whitespace) || !line.starts_with(ANY_PREFIX) {
+        return Err(SealError::Wrap("it gave no line of a root key file".into()));
     }
+    Ok(Zeroizing::new(format!("{line}\n")))
 }

@@ -1,0 +1,4 @@
+//! Keys in their files, streams, feeds and the published vectors, through the public interface.
+#![allow(clippy::unwrap_used)]
+
+mod keys;
