@@ -19,7 +19,12 @@ impl Context {
         self
     }
 
-    /// The associated data: the record's key generation, then the parts.
+    /// The parts alone: the associated data of a stream's chunks.
+    pub(crate) fn parts(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The associated data of a record: the record's key generation, then the parts.
     pub(crate) fn bound(&self, generation: u16) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.0.len() + 2);
         bytes.extend_from_slice(&generation.to_be_bytes());

@@ -1,4 +1,6 @@
 //! Keys in their files, streams, feeds and the published vectors, through the public interface.
 #![allow(clippy::unwrap_used)]
 
+mod feeds;
 mod keys;
+mod streams;
