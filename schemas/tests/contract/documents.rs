@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use schemas::{Kind, structured};
+use schemas::{Event, Kind, structured};
 
-use crate::support::{events, headers};
+use crate::support::{about_file, events, headers};
 
-/// One payload per kind, and which of its events is the example.
+/// One payload for each kind of Meta's, and which of its events is the example.
 const EXAMPLES: [(&str, usize); 11] = [
     ("whatsapp/media", 0),
     ("messenger/echo", 0),
@@ -24,21 +24,28 @@ const EXAMPLES: [(&str, usize); 11] = [
 #[test]
 fn examples_are_true() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut examples = String::new();
-    let mut kinds = Vec::new();
+    let mut shown: Vec<Event> = Vec::new();
     for (name, index) in EXAMPLES {
         let body = std::fs::read(folder.join("fixtures").join(name).with_extension("json")).unwrap();
         // Compact, as Meta sends it.
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        let event = events(body.to_string().as_bytes()).remove(index);
+        shown.push(events(body.to_string().as_bytes()).remove(index));
+    }
+    // What becomes of the first one's file.
+    let last = shown.len() - 1;
+    shown.splice(
+        last..last,
+        [Kind::AttachmentStored, Kind::AttachmentFailed].map(|kind| about_file(&shown[0], kind)),
+    );
+    assert_eq!(shown.iter().map(|event| event.kind).collect::<Vec<_>>(), Kind::ALL);
+    let mut examples = String::new();
+    for event in shown {
         let encoded = event.encode();
         let json = structured(headers(&encoded), &encoded.value).unwrap();
         let pretty: serde_json::Value = serde_json::from_str(&json).unwrap();
         let data = serde_json::to_string_pretty(&pretty["data"]).unwrap();
         examples.push_str(&format!("### `{}`\n\n```json\n{data}\n```\n\n", event.kind.as_str()));
-        kinds.push(event.kind);
     }
-    assert_eq!(kinds, Kind::ALL);
 
     let path = folder.join("README.md");
     let readme = std::fs::read_to_string(&path).unwrap();

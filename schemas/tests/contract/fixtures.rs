@@ -114,7 +114,10 @@ fn lossy(value: &[u8]) -> Value {
 #[test]
 fn every_kind_has_a_fixture() {
     let events: Vec<_> = all_fixtures().iter().flat_map(|body| events(body)).collect();
-    for kind in Kind::ALL {
+    // Tidings itself makes these two.
+    let ours = [Kind::AttachmentStored, Kind::AttachmentFailed];
+    assert!(!events.iter().any(|event| ours.contains(&event.kind)));
+    for kind in Kind::ALL.into_iter().filter(|kind| !ours.contains(kind)) {
         assert!(events.iter().any(|event| event.kind == kind), "{kind:?}");
     }
 }

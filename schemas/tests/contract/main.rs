@@ -7,5 +7,6 @@ mod fixtures;
 mod limits;
 mod partitions;
 mod properties;
+mod sealed;
 mod support;
 mod wire;

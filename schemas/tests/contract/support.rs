@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use schemas::{
-    Asset, AssetKind, Event, EventContext, IdKey, Identifier, RawPosition, RawRef, SubjectId, TenantId, split,
+    Asset, AssetKind, Content, Event, EventContext, FileOutcome, FileState, IdKey, Identifier, Kind,
+    RawPosition, RawRef, SubjectId, TenantId, split,
 };
 
 pub(crate) const RECEIVED_MS: i64 = 1_780_000_060_000;
@@ -52,6 +53,40 @@ pub(crate) fn events(body: &[u8]) -> Vec<Event> {
         events.push(item.into_event(&context));
     }
     events
+}
+
+/// What Tidings itself says of the first file of a message: that it is stored, or that Meta had it no longer.
+pub(crate) fn about_file(message: &Event, kind: Kind) -> Event {
+    let Content::Message(content) = &message.content else { panic!("a message") };
+    let attachment = content.attachments.first().and_then(|attachment| attachment.id).expect("a file");
+    let outcome = FileOutcome {
+        attachment,
+        state: FileState::Stored,
+        bytes: Some(48_211),
+        media_type: Some("image/jpeg".to_owned()),
+        reason: None,
+    };
+    let outcome = match kind {
+        Kind::AttachmentStored => outcome,
+        _ => FileOutcome {
+            state: FileState::Expired,
+            bytes: None,
+            media_type: None,
+            reason: Some("expired".to_owned()),
+            ..outcome
+        },
+    };
+    Event {
+        id: IdKey::new(&[7; 32]).file_event(kind, &message.asset, attachment),
+        kind,
+        direction: None,
+        occurred_ms: RECEIVED_MS + 1_000,
+        received_ms: RECEIVED_MS + 1_000,
+        contact: None,
+        content: Content::File(outcome),
+        source: serde_json::from_str("{}").expect("an object"),
+        ..message.clone()
+    }
 }
 
 /// A header lookup over what `encode` made.

@@ -29,9 +29,13 @@ fn attributes_are_those_of_cloudevents_in_binary_mode() {
             ("ce_dataschema", "urn:tidings:schema:message.received:v1".to_owned()),
             ("ce_rawposition", "2:40:0/1".to_owned()),
             ("content-type", "application/json".to_owned()),
+            ("ce_person", event.subject.unwrap().to_string()),
         ]
     );
     assert_eq!(encoded.key, id.as_bytes());
+    // About nobody: no such attribute.
+    let nobody = Event { subject: None, ..event };
+    assert!(nobody.encode().headers.iter().all(|(name, _)| *name != "ce_person"));
 }
 
 #[test]
@@ -55,11 +59,26 @@ fn structured_mode_embeds_the_data_byte_for_byte() {
             json.strip_suffix(&format!(r#","data":{data}}}"#)).expect("data comes last, as it is");
         let attributes: Value = serde_json::from_str(&format!("{attributes}}}")).unwrap();
         let names: Vec<_> = attributes.as_object().unwrap().keys().map(String::as_str).collect();
-        let expected =
-            "datacontenttype dataschema id rawposition source specversion subject tenant time type";
+        let person = if event.subject.is_some() { "person " } else { "" };
+        let expected = format!(
+            "datacontenttype dataschema id {person}rawposition source specversion subject tenant time type"
+        );
         assert_eq!(names.join(" "), expected);
         assert!(!json.contains('\n') || event.source.as_str().contains('\n'));
     }
+}
+
+#[test]
+fn what_is_encrypted_is_embedded_in_base64() {
+    let event = one();
+    let encoded = event.encode_jwe("aaaa..bbbb.cccc.dddd".to_owned());
+    assert_eq!(headers(&encoded)("content-type"), Some("application/jose"));
+    let json: Value = serde_json::from_str(&structured(headers(&encoded), &encoded.value).unwrap()).unwrap();
+    assert_eq!(json["data_base64"], "YWFhYS4uYmJiYi5jY2NjLmRkZGQ=");
+    assert_eq!(json["datacontenttype"], "application/jose");
+    assert!(json.get("data").is_none());
+    assert_eq!(json["id"], event.id.to_string());
+    assert!(matches!(Event::decode(headers(&encoded), &encoded.value), Err(DecodeError::Data { .. })));
 }
 
 #[test]
