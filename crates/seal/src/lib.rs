@@ -17,6 +17,8 @@ mod key;
 mod root;
 mod stream;
 mod text;
+#[cfg(test)]
+mod vectors;
 mod wrap;
 
 pub use context::Context;

@@ -3,4 +3,5 @@
 
 mod feeds;
 mod keys;
+mod python;
 mod streams;
