@@ -1,6 +1,6 @@
 //! The root key and the edge key: files, generations, and several holders of one file.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -187,6 +187,28 @@ fn rotations_at_once_all_stand_in_the_file() {
     let mut held = RootKey::load(&path).unwrap().key_ids();
     held.sort();
     assert_eq!(held, fresh);
+}
+
+#[test]
+fn a_rotation_leaves_the_file_private_and_to_whom_it_belongs() {
+    let (folder, path, root) = made();
+    // What a rotation left that was cut short, readable by others.
+    let beside = folder.path().join(".root-key.new");
+    write(&beside, "tidings-root-v1:half");
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o644)).unwrap();
+    // Only root can give the file to a service's account; for anybody else it stays their own.
+    let owner = if std::os::unix::fs::chown(&path, Some(65_534), Some(65_534)).is_ok() {
+        65_534
+    } else {
+        std::fs::metadata(&path).unwrap().uid()
+    };
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    RootKey::load(&link).unwrap().rotate().unwrap();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink(), "a link stays one");
+    assert_eq!((mode(&path), std::fs::metadata(&path).unwrap().uid()), (0o600, owner));
+    assert!(!beside.exists());
+    assert_eq!(RootKey::load(&path).unwrap().key_ids()[1..], root.key_ids());
 }
 
 #[test]
