@@ -2,6 +2,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod blobs;
 mod cli;
 mod demo;
 mod edge;

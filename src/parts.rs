@@ -1,7 +1,6 @@
 //! What the services of one process share.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,7 +8,6 @@ use control::{ControlError, ControlPlane, Partitions};
 use eventlog::{EventLog, Topic};
 use prometheus::Registry;
 use schemas::Topics;
-use seal::RootKey;
 use service::{Clock, Readiness};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -18,11 +16,10 @@ use tracing::warn;
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Log, control plane, root key and instruments.
+/// Log, control plane and instruments.
 pub(crate) struct Parts {
     pub(crate) log: EventLog,
     pub(crate) plane: ControlPlane,
-    pub(crate) root: Arc<RootKey>,
     pub(crate) topics: Topics,
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
@@ -31,7 +28,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     /// Makes the topics unless they are there, and folds `control`.
-    pub(crate) async fn open(log: EventLog, topics: Topics, root: RootKey) -> anyhow::Result<Self> {
+    pub(crate) async fn open(log: EventLog, topics: Topics) -> anyhow::Result<Self> {
         let control = Topic::new(topics.control())?;
         let plane = patiently(async || {
             control::ensure_topics(&log, &topics, Partitions::default()).await?;
@@ -41,7 +38,6 @@ impl Parts {
         Ok(Self {
             log,
             plane,
-            root: Arc::new(root),
             topics,
             registry: Registry::new(),
             readiness: Readiness::default(),

@@ -3,23 +3,27 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use blob::BlobStore;
 use clap::Args;
 use control::ControlPlane;
 use eventlog::{Disposition, EventLog};
+use graph::{Graph, GraphConfig};
 use keyring::Keyring;
 use schemas::Topics;
-use seal::RootKey;
+use seal::{EdgeKey, RootKey};
 use secrecy::SecretString;
 use service::{Lifecycle, serve_monitor};
-use store::{KeyringDb, StoreError, ViewsDb, ViewsRole};
+use store::{KeyringDb, KeyringRole, StoreError, ViewsDb, ViewsRole};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::blobs::BlobArgs;
 use crate::cli::{Exit, Failure, line, secret, token};
 use crate::edge::EdgeArgs;
 use crate::kafka::KafkaArgs;
@@ -35,6 +39,7 @@ const DATABASE_RETRY: Duration = Duration::from_secs(1);
 const KEYRING_CONNECTIONS: usize = 8;
 const PROJECTOR_CONNECTIONS: usize = 12;
 const READER_CONNECTIONS: usize = 8;
+const ATTACHMENTS_CONNECTIONS: usize = 8;
 
 /// What every role takes.
 #[derive(Debug, Args)]
@@ -42,10 +47,14 @@ pub(crate) struct RoleArgs {
     /// Kafka: host:port,host:port
     #[arg(long, env = "TIDINGS_KAFKA_BROKERS", value_name = "BROKERS")]
     kafka: Option<String>,
-    /// The deployment's root key file, the same for every role: one line `tidings-root-v1:` and 64 random hexadecimal
-    /// digits (openssl rand -hex 32), mode 0600
+    /// The deployment's root key file, the same for every role that needs it: one line `tidings-root-v1:` and 64 random
+    /// hexadecimal digits (openssl rand -hex 32), mode 0600; or wrapped by AWS KMS, as `tidings key wrap` makes it. Ingest
+    /// needs an edge key only, the projector none
     #[arg(long, env = "TIDINGS_ROOT_KEY", value_name = "FILE")]
-    root_key: PathBuf,
+    root_key: Option<PathBuf>,
+    /// Another address of AWS KMS, such as a private endpoint's
+    #[arg(long, env = "TIDINGS_KMS_ENDPOINT", value_name = "URL")]
+    kms_endpoint: Option<String>,
     /// Where /metrics, /healthz and /readyz are; for a private network only
     #[arg(long, env = "TIDINGS_MONITOR_LISTEN", value_name = "ADDR")]
     monitor_listen: Option<SocketAddr>,
@@ -61,15 +70,18 @@ pub(crate) struct RoleArgs {
     logs: LogArgs,
 }
 
-/// Receive webhooks: verify, keep, answer. Needs the log and the root key, nothing else.
+/// Receive webhooks: verify, seal, keep, answer. Needs the log and the edge key, nothing else.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  tidings ingest --kafka b1:9092,b2:9092 --root-key /etc/tidings/root-key --listen 0.0.0.0:8080 --monitor-listen 10.0.0.5:9090"
+    after_help = "Example:\n  tidings ingest --kafka b1:9092,b2:9092 --edge-key /etc/tidings/edge-key --listen 0.0.0.0:8080 --monitor-listen 10.0.0.5:9090"
 )]
 pub(crate) struct IngestArgs {
     /// Where webhooks arrive
     #[arg(long, env = "TIDINGS_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// The edge key file, instead of the root key: it opens app secrets and seals bodies, and opens none
+    #[arg(long, env = "TIDINGS_EDGE_KEY", value_name = "FILE", conflicts_with = "root_key")]
+    edge_key: Option<PathBuf>,
     #[command(flatten)]
     edge: EdgeArgs,
     #[command(flatten)]
@@ -95,7 +107,7 @@ pub(crate) struct RouterArgs {
 /// Fold events into the views.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  tidings projector --kafka b1:9092 --root-key /etc/tidings/root-key --postgres 'host=db1 user=tidings dbname=tidings_views' --audit-key /etc/tidings/audit-key"
+    after_help = "Example:\n  tidings projector --kafka b1:9092 --postgres 'host=db1 user=tidings dbname=tidings_views' --audit-key /etc/tidings/audit-key"
 )]
 pub(crate) struct ProjectorArgs {
     /// File that holds the key audit heads are signed with, the same for every projector; made when missing
@@ -111,10 +123,10 @@ pub(crate) struct ProjectorArgs {
     role: RoleArgs,
 }
 
-/// Serve the admin API.
+/// Serve the admin API, and do what it is asked: forget, export, sweep, back up.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  tidings console --kafka b1:9092 --root-key /etc/tidings/root-key --postgres 'host=db1 user=tidings dbname=tidings_views' \\\n      --listen 10.0.0.5:8081 --token-file /etc/tidings/admin-token"
+    after_help = "Example:\n  tidings console --kafka b1:9092 --root-key /etc/tidings/root-key --postgres 'host=db1 user=tidings dbname=tidings_views' \\\n      --keyring 'host=db1 user=tidings dbname=tidings_keyring' --s3-bucket tidings --listen 10.0.0.5:8081 --token-file /etc/tidings/admin-token"
 )]
 pub(crate) struct ConsoleArgs {
     /// Where the admin API is; for a private network only
@@ -129,6 +141,32 @@ pub(crate) struct ConsoleArgs {
     /// The views' database
     #[arg(long, env = "TIDINGS_POSTGRES", value_name = "URL", value_parser = secret)]
     postgres: SecretString,
+    /// The keyring's database
+    #[arg(long, env = "TIDINGS_KEYRING", value_name = "URL", value_parser = secret)]
+    keyring: SecretString,
+    #[command(flatten)]
+    blobs: BlobArgs,
+    #[command(flatten)]
+    role: RoleArgs,
+}
+
+/// Fetch, check, seal and store what people attach.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  tidings attachments --kafka b1:9092 --root-key /etc/tidings/root-key --postgres 'host=db1 user=tidings dbname=tidings_views' \\\n      --keyring 'host=db1 user=tidings dbname=tidings_keyring' --s3-bucket tidings"
+)]
+pub(crate) struct AttachmentsArgs {
+    /// The database with the queue: the views'
+    #[arg(long, env = "TIDINGS_POSTGRES", value_name = "URL", value_parser = secret)]
+    postgres: SecretString,
+    /// The keyring's database
+    #[arg(long, env = "TIDINGS_KEYRING", value_name = "URL", value_parser = secret)]
+    keyring: SecretString,
+    /// Another Graph API than Meta's; its host is then the one allowed origin of media
+    #[arg(long, env = "TIDINGS_GRAPH_URL", value_name = "URL")]
+    graph_url: Option<String>,
+    #[command(flatten)]
+    blobs: BlobArgs,
     #[command(flatten)]
     role: RoleArgs,
 }
@@ -149,15 +187,26 @@ pub(crate) struct MigrateArgs {
 }
 
 pub(crate) async fn ingest(args: IngestArgs) -> Result<ExitCode, Failure> {
+    let edge_key = match (&args.edge_key, &args.role.root_key) {
+        (Some(file), _) => EdgeKey::load(file).map_err(anyhow::Error::from)?,
+        // What it needs of the root key is kept, the rest is forgotten.
+        (None, Some(_)) => args.role.root().await?.edge(),
+        (None, None) => {
+            return Err(Failure::usage(
+                "ingest needs the edge key",
+                "--edge-key FILE names it; `tidings key edge --root-key FILE --out FILE` makes it from the root key",
+            ));
+        }
+    };
     let role = Role::open("ingest", args.role).await?;
     let listener = listen(args.listen, "--listen").await?;
     info!("webhooks arrive at {}", listener.local_addr()?);
-    let Parts { log, plane, root, topics, registry, readiness, clock } = &role.parts;
+    let Parts { log, plane, topics, registry, readiness, clock } = &role.parts;
     let edge = ingest::Edge::new(
         args.edge.config(),
         log.clone(),
         plane.clone(),
-        root.clone(),
+        Arc::new(edge_key),
         topics,
         registry,
         readiness,
@@ -167,20 +216,21 @@ pub(crate) async fn ingest(args: IngestArgs) -> Result<ExitCode, Failure> {
 }
 
 pub(crate) async fn router(args: RouterArgs) -> Result<ExitCode, Failure> {
-    let role = Role::open("router", args.role).await?;
-    let Parts { log, plane, root, topics, registry, readiness, clock } = &role.parts;
+    let root = Arc::new(args.role.root().await?);
+    let mut role = Role::open("router", args.role).await?;
     if !args.no_migrate {
         patiently("the keyring (--keyring)", || store::migrate_keyring(&args.keyring)).await?;
     }
-    let connect = || KeyringDb::connect(&args.keyring, KEYRING_CONNECTIONS);
-    let db = patiently("the keyring (--keyring)", connect).await?;
+    let keyring = role.keyring(&args.keyring, KeyringRole::Router, &root).await?;
+    role.wait_for_keeper(keyring.db()).await?;
     let config = router::Config { member: role.member.clone(), ..router::Config::default() };
-    let keyring = Keyring::new(db, root.clone());
+    let Parts { log, plane, topics, registry, readiness, clock } = &role.parts;
     let router = router::Router::new(
         config,
         log.clone(),
         plane.clone(),
         keyring,
+        root,
         topics,
         registry,
         readiness,
@@ -191,7 +241,7 @@ pub(crate) async fn router(args: RouterArgs) -> Result<ExitCode, Failure> {
 
 pub(crate) async fn projector(args: ProjectorArgs) -> Result<ExitCode, Failure> {
     let role = Role::open("projector", args.role).await?;
-    let Parts { log, plane, topics, registry, readiness, clock, .. } = &role.parts;
+    let Parts { log, plane, topics, registry, readiness, clock } = &role.parts;
     if !args.no_migrate {
         patiently("the views (--postgres)", || store::migrate_views(&args.postgres)).await?;
     }
@@ -219,29 +269,101 @@ pub(crate) async fn projector(args: ProjectorArgs) -> Result<ExitCode, Failure> 
     role.run(|stop| projector.run(stop)).await
 }
 
-pub(crate) async fn console(args: ConsoleArgs) -> Result<ExitCode, Failure> {
-    let config = console::Config {
-        audit_public_key: args.audit_public_key.map(|key| key.0),
-        ..console::Config::new(token(&args.token_file)?)
-    };
-    let role = Role::open("console", args.role).await?;
-    let listener = listen(args.listen, "--listen").await?;
-    info!("the admin API is at http://{}", listener.local_addr()?);
-    let Parts { log, plane, root, topics, registry, readiness, clock } = &role.parts;
-    let connect = || ViewsDb::connect(&args.postgres, ViewsRole::Reader, READER_CONNECTIONS);
-    let views = patiently("the views (--postgres)", connect).await?;
-    let console = console::Console::new(
+pub(crate) async fn attachments(args: AttachmentsArgs) -> Result<ExitCode, Failure> {
+    let root = Arc::new(args.role.root().await?);
+    let blobs = blobs(&args.blobs).await?;
+    let graph = graph(args.graph_url)?;
+    let mut role = Role::open("attachments", args.role).await?;
+    let connect = || ViewsDb::connect(&args.postgres, ViewsRole::Attachments, ATTACHMENTS_CONNECTIONS);
+    let queue = patiently("the views (--postgres)", connect).await?;
+    let keyring = role.keyring(&args.keyring, KeyringRole::Opener, &root).await?;
+    role.wait_for_keeper(keyring.db()).await?;
+    let config = attachments::Config { member: role.member.clone(), ..attachments::Config::default() };
+    let Parts { log, plane, topics, registry, readiness, clock } = &role.parts;
+    let worker = attachments::Attachments::new(
         config,
         log.clone(),
         plane.clone(),
-        views,
-        root.clone(),
+        queue,
+        keyring,
+        graph,
+        blobs,
         topics,
         registry,
         readiness,
         clock.clone(),
     )?;
+    role.run(|stop| worker.run(stop)).await
+}
+
+pub(crate) async fn console(args: ConsoleArgs) -> Result<ExitCode, Failure> {
+    let config = console::Config {
+        audit_public_key: args.audit_public_key.map(|key| key.0),
+        ..console::Config::new(token(&args.token_file)?)
+    };
+    let root = Arc::new(args.role.root().await?);
+    let blobs = blobs(&args.blobs).await?;
+    let mut role = Role::open("console", args.role).await?;
+    let listener = listen(args.listen, "--listen").await?;
+    info!("the admin API is at http://{}", listener.local_addr()?);
+    let connect = |role| {
+        let views = &args.postgres;
+        move || ViewsDb::connect(views, role, READER_CONNECTIONS)
+    };
+    let views = patiently("the views (--postgres)", connect(ViewsRole::Reader)).await?;
+    let kept = patiently("the views (--postgres)", connect(ViewsRole::Keeper)).await?;
+    let keyring = role.keyring(&args.keyring, KeyringRole::Keeper, &root).await?;
+    let Parts { log, plane, topics, registry, readiness, clock } = &role.parts;
+    let keeper = keeper::Keeper::new(
+        keeper::Config::default(),
+        log.clone(),
+        plane.clone(),
+        keyring,
+        kept,
+        blobs,
+        root,
+        topics,
+        registry,
+        clock.clone(),
+    )?;
+    let console = console::Console::new(
+        config,
+        log.clone(),
+        plane.clone(),
+        views,
+        keeper.clone(),
+        topics,
+        registry,
+        readiness,
+        clock.clone(),
+    )?;
+    let keeping = role.life.soft();
+    role.life.spawn("keeper", keeper.run(keeping));
     role.run(|stop| console.serve(listener, stop)).await
+}
+
+/// The bucket, reached.
+async fn blobs(args: &BlobArgs) -> Result<BlobStore, Failure> {
+    let config = args.required()?;
+    BlobStore::connect(config).await.map_err(|cause| {
+        let exit = match cause.disposition() {
+            blob::Disposition::Retry => Exit::Unreachable,
+            blob::Disposition::Stop => Exit::No,
+        };
+        Failure::new(
+            exit,
+            format!("{:#}", anyhow::Error::from(cause)),
+            "see --s3-bucket and what stands beside it",
+        )
+    })
+}
+
+/// Meta's Graph API, or another one.
+pub(crate) fn graph(url: Option<String>) -> Result<Graph, Failure> {
+    let config = GraphConfig { base: url, ..GraphConfig::default() };
+    Graph::new(config).map_err(|cause| {
+        Failure::usage(format!("{:#}", anyhow::Error::from(cause)), "--graph-url is http(s)://host[:port]")
+    })
 }
 
 pub(crate) async fn migrate(args: MigrateArgs) -> Result<(), Failure> {
@@ -272,6 +394,8 @@ struct Role {
     parts: Parts,
     life: Lifecycle,
     monitor: Option<TcpListener>,
+    /// Cancelled when the service has finished: what runs beside it ends then.
+    finished: CancellationToken,
 }
 
 fn needs_kafka(name: &str) -> Failure {
@@ -289,11 +413,28 @@ pub(crate) fn without_log(
     mut arguments: impl Iterator<Item = String>,
 ) -> Option<Failure> {
     let role = arguments.next()?;
-    let is_role = ["ingest", "router", "projector", "console"].contains(&role.as_str());
+    let is_role = ["ingest", "router", "projector", "attachments", "console"].contains(&role.as_str());
     let has_kafka = arguments.any(|argument| argument == "--kafka" || argument.starts_with("--kafka="))
         || std::env::var_os("TIDINGS_KAFKA_BROKERS").is_some();
     let lacks = error.kind() == clap::error::ErrorKind::MissingRequiredArgument;
     (is_role && lacks && !has_kafka).then(|| needs_kafka(&role))
+}
+
+impl RoleArgs {
+    /// The root key, unwrapped where AWS KMS wraps it.
+    async fn root(&self) -> Result<RootKey, Failure> {
+        let Some(file) = &self.root_key else {
+            return Err(Failure::usage("this role needs the root key", "--root-key FILE names it"));
+        };
+        let options = kms::Options { endpoint: self.kms_endpoint.clone(), ..kms::Options::default() };
+        Ok(kms::load_root(file, options).await.map_err(anyhow::Error::from)?)
+    }
+}
+
+/// The name under which a process tells the keyring what it remembers: no other has it, not even the same one after a
+/// restart.
+pub(crate) fn holder(role: &str, member: &str) -> String {
+    format!("{role}/{member}/{}", hex::encode(rand::random::<[u8; 8]>()))
 }
 
 impl Role {
@@ -307,7 +448,6 @@ impl Role {
         }
         args.logs.init()?;
         let life = Lifecycle::new(GRACE)?;
-        let root = RootKey::load(&args.root_key).map_err(anyhow::Error::from)?;
         let monitor = match args.monitor_listen {
             Some(at) => Some(listen(at, "--monitor-listen").await?),
             None => None,
@@ -320,8 +460,52 @@ impl Role {
                 "see whether the brokers that --kafka names are up and let us in",
             )
         })?;
-        let parts = Parts::open(log, Topics::new(args.topic_prefix), root).await?;
-        Ok(Self { name, member: args.member.unwrap_or_else(host), parts, life, monitor })
+        let parts = Parts::open(log, Topics::new(args.topic_prefix)).await?;
+        Ok(Self {
+            name,
+            member: args.member.unwrap_or_else(host),
+            parts,
+            life,
+            monitor,
+            finished: CancellationToken::new(),
+        })
+    }
+
+    /// The keyring under this role. What it remembers is forgotten when `control` says so, and the database is told.
+    async fn keyring(
+        &mut self,
+        url: &SecretString,
+        role: KeyringRole,
+        root: &Arc<RootKey>,
+    ) -> Result<Keyring, Failure> {
+        let connect = || KeyringDb::connect(url, role, KEYRING_CONNECTIONS);
+        let db = patiently("the keyring (--keyring)", connect).await?;
+        let keyring = Keyring::new(db, root.clone());
+        let holder = holder(self.name, &self.member);
+        let attending = keyring.clone().attend(
+            holder,
+            self.parts.plane.watch(),
+            self.parts.clock.clone(),
+            self.finished.clone(),
+        );
+        self.life.spawn("keyring", async move { Ok(attending.await?) });
+        Ok(keyring)
+    }
+
+    /// Waits until nobody who was forgotten is known any more: after a restore, that is the keeper's to do first.
+    async fn wait_for_keeper(&self, db: &KeyringDb) -> Result<(), Failure> {
+        let people: Vec<_> = self.parts.plane.state().people.forgotten.iter().cloned().collect();
+        loop {
+            let there = patiently("the keyring (--keyring)", || db.still_there(&people)).await?;
+            if there.is_empty() {
+                return Ok(());
+            }
+            warn!(
+                people = there.len(),
+                "people who were forgotten are known here, as after a restore: waiting until the console has forgotten them again"
+            );
+            tokio::time::sleep(DATABASE_RETRY).await;
+        }
     }
 
     /// Runs the service, with the control plane and the monitoring beside it until it has finished.
@@ -329,7 +513,7 @@ impl Role {
     where
         F: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
-        let finished = CancellationToken::new();
+        let finished = self.finished.clone();
         let guard = finished.clone().drop_guard();
         let service = service(self.life.soft());
         self.life.spawn(self.name, async move {

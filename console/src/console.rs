@@ -7,9 +7,9 @@ use axum::routing::get;
 use axum::{Json, Router, middleware};
 use control::ControlPlane;
 use eventlog::EventLog;
+use keeper::Keeper;
 use prometheus::Registry;
 use schemas::Topics;
-use seal::RootKey;
 use service::{Clock, Gate, Readiness, monitor_router};
 use store::ViewsDb;
 use tokio::net::TcpListener;
@@ -48,7 +48,7 @@ impl Console {
         log: EventLog,
         plane: ControlPlane,
         views: ViewsDb,
-        root: Arc<RootKey>,
+        keeper: Keeper,
         topics: &Topics,
         registry: &Registry,
         readiness: &Readiness,
@@ -61,7 +61,9 @@ impl Console {
             log,
             plane,
             views,
-            root,
+            keyring: keeper.keyring().clone(),
+            edge: keeper.root().edge(),
+            keeper,
             topics: topics.clone(),
             readiness: readiness.clone(),
             metrics: Metrics::new(registry)?,
@@ -126,7 +128,16 @@ impl Console {
 async fn reach(shared: &Shared) -> anyhow::Result<()> {
     loop {
         match shared.views.check_schema().await {
-            Ok(()) => return Ok(()),
+            // Whoever was forgotten is forgotten here too, before anybody reads.
+            Ok(()) => match keeper::barrier(&shared.keeper).await {
+                Ok(_) => return Ok(()),
+                Err(cause) if cause.is_passing() => {
+                    let error = format!("{:#}", anyhow::Error::from(cause));
+                    warn!(error, "the console waits until everybody who was forgotten is forgotten here too");
+                    tokio::time::sleep(RETRY).await;
+                }
+                Err(cause) => return Err(cause).context("replaying the ledger of erasures"),
+            },
             Err(cause) if cause.disposition() == store::Disposition::Retry => {
                 warn!(error = %cause, "the views do not answer; the console waits for them");
                 tokio::time::sleep(RETRY).await;
@@ -153,6 +164,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         (name = "tenants", description = "The client organisations"),
         (name = "assets", description = "Pages, accounts and numbers, and whose they are"),
         (name = "conversations", description = "Who wrote with a tenant, and what"),
+        (name = "people", description = "Finding, exporting, correcting, restricting, holding and forgetting people"),
         (name = "events", description = "A tenant's feed, as CloudEvents"),
         (name = "quarantine", description = "Deliveries that could not be used"),
         (name = "audit", description = "Who did what, and whether the record of it is whole"),

@@ -66,6 +66,7 @@ pub(crate) async fn equation(shared: &Shared) -> Result<LossEquation, Problem> {
         routed: coverage.routed,
         unroutable: coverage.unroutable,
         quarantined: coverage.quarantined,
+        forgotten: coverage.forgotten,
         projected: coverage.projected,
         pending: rerouting + unrouted + unread.outputs + unread.others + unprojected + (missing - holes),
         holes,

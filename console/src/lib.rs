@@ -14,6 +14,7 @@ mod extract;
 mod feed;
 mod ledger;
 mod metrics;
+mod open;
 mod problem;
 mod shown;
 mod state;

@@ -3,8 +3,11 @@
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use blob::BlobError;
 use control::ControlError;
 use eventlog::{LogError, ReadError};
+use keeper::KeepError;
+use keyring::KeyringError;
 use seal::SealError;
 use store::StoreError;
 use tracing::error;
@@ -105,6 +108,47 @@ impl From<ControlError> for Problem {
                 cause,
             ),
         }
+    }
+}
+
+impl From<KeyringError> for Problem {
+    fn from(cause: KeyringError) -> Self {
+        match cause {
+            KeyringError::Store(_) => Self::unavailable(
+                "the keyring does not answer",
+                "see whether its PostgreSQL is up, then try again",
+                cause,
+            ),
+            KeyringError::NoKeys { ref tenant } => Self::not_found(
+                format!("tenant {tenant} has no keys: nothing was ever sealed for it, or it is gone"),
+                "`tidings tenant list` shows the tenants",
+            ),
+            KeyringError::Keys { .. } | KeyringError::Random | KeyringError::Nobody => Self::internal(
+                "the keyring's keys do not open with this console's root key",
+                "start the console with the deployment's root key (--root-key)",
+                cause,
+            ),
+        }
+    }
+}
+
+impl From<BlobError> for Problem {
+    fn from(cause: BlobError) -> Self {
+        Self::unavailable(
+            "the store of attachments does not answer",
+            "see whether S3 is reachable, then try again",
+            cause,
+        )
+    }
+}
+
+impl From<KeepError> for Problem {
+    fn from(cause: KeepError) -> Self {
+        Self::unavailable(
+            "this could not be done now",
+            "see the console's log for what did not answer, then do it again: repeating it is harmless",
+            cause,
+        )
     }
 }
 

@@ -1,45 +1,134 @@
-//! Rows of the views as the API shows them.
+//! Rows of the views as the API shows them, opened.
 
-use schemas::Attachment;
-use store::{AuditRow, ConversationRow, MessageRow, QuarantineRow, ReactionRow};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use schemas::{
+    Attachment, ContactProfile, Edited, FileState, MessageContent, People, Postback, Reaction, SubjectId,
+    TenantId,
+};
+use serde::de::DeserializeOwned;
+use store::{AuditRow, ConversationRow, FileRow, MessageRow, QuarantineRow, SealedPart};
 
+use crate::open::Opener;
 use crate::wire::{
     self, AttachmentView, AuditEntry, Contact, Conversation, Message, Quarantined, ReactionView,
 };
 
-pub(crate) fn conversation(row: ConversationRow) -> Conversation {
+/// For whom a conversation's parts are sealed.
+pub(crate) fn sealed_in_conversation(row: &ConversationRow) -> impl Iterator<Item = &Option<SubjectId>> {
+    row.contact
+        .iter()
+        .map(|part| &part.subject)
+        .chain(std::iter::once(&row.subject).filter(|who| who.is_some()))
+}
+
+/// For whom a message's parts are sealed.
+pub(crate) fn sealed_in_message(row: &MessageRow) -> impl Iterator<Item = &Option<SubjectId>> {
+    let parts = row.content.iter().chain(&row.edit).map(|part| &part.subject);
+    parts.chain(row.reactions.iter().map(|reaction| &reaction.content.subject))
+}
+
+pub(crate) fn conversation(
+    row: ConversationRow,
+    tenant: &TenantId,
+    people: &People,
+    opener: &Opener,
+) -> Conversation {
+    let profile = profile(row.contact.as_ref(), row.subject, tenant, people, opener);
+    let restricted =
+        row.subject.is_some_and(|subject| people.restricted.contains(&(tenant.clone(), subject)));
     Conversation {
         id: row.id.to_string(),
         channel: row.channel,
         asset: row.asset,
         contact: Contact {
             subject: row.subject.map(|subject| subject.to_string()),
-            name: row.contact.name,
-            username: row.contact.username,
+            name: profile.name,
+            username: profile.username,
+            restricted,
         },
         messages: row.messages,
         last_at: wire::time(row.last_at_ms),
     }
 }
 
-pub(crate) fn message(row: MessageRow) -> Message {
+/// What a person calls themselves, or what an operator corrected it to.
+pub(crate) fn profile(
+    contact: Option<&SealedPart>,
+    subject: Option<SubjectId>,
+    tenant: &TenantId,
+    people: &People,
+    opener: &Opener,
+) -> ContactProfile {
+    let corrected = subject.and_then(|subject| {
+        let sealed = people.corrections.get(&(tenant.clone(), subject))?;
+        let opened = opener.key(subject)?.open_correction(&STANDARD.decode(sealed).ok()?).ok()?;
+        serde_json::from_slice(&opened).ok()
+    });
+    corrected.or_else(|| contact.and_then(|part| read(part, opener))).unwrap_or_default()
+}
+
+pub(crate) fn message(row: MessageRow, opener: &Opener) -> Message {
+    let content = row.content.as_ref().and_then(|part| said(part, opener));
+    let edit: Option<Edited> = row.edit.as_ref().and_then(|part| read(part, opener));
+    let mut content = content.unwrap_or_default();
+    let edited = row.edit.is_some();
+    if let Some(edit) = edit {
+        content.text = edit.text;
+        if !edit.attachments.is_empty() {
+            content.attachments = edit.attachments;
+        }
+    }
+    let reactions = row.reactions.iter().filter_map(|reaction| {
+        let said: Reaction = read(&reaction.content, opener)?;
+        Some(ReactionView {
+            direction: reaction.direction.clone(),
+            emoji: said.emoji?,
+            at: wire::time(reaction.at_ms),
+        })
+    });
+    let files = &row.files;
     Message {
         id: row.id.to_string(),
         event: row.event.to_string(),
         direction: row.direction,
         kind: row.kind,
-        text: row.text,
+        text: content.text,
         at: wire::time(row.at_ms),
         status: row.status.map(|status| status.as_str().to_owned()),
-        edited: row.edited,
+        edited,
         deleted: row.deleted,
-        attachments: row.attachments.into_iter().map(attachment).collect(),
-        reactions: row.reactions.into_iter().map(reaction).collect(),
+        attachments: content.attachments.into_iter().map(|one| attachment(one, files)).collect(),
+        reactions: reactions.collect(),
     }
 }
 
-fn attachment(attachment: Attachment) -> AttachmentView {
+/// A message's content; a pressed button shows as what the person said with it.
+fn said(part: &SealedPart, opener: &Opener) -> Option<MessageContent> {
+    let opened = opener.open(part)?;
+    serde_json::from_slice(&opened).ok().or_else(|| {
+        let pressed: Postback = serde_json::from_slice(&opened).ok()?;
+        Some(MessageContent {
+            kind: "postback".to_owned(),
+            text: pressed.title,
+            referral: pressed.referral,
+            ..MessageContent::default()
+        })
+    })
+}
+
+fn read<T: DeserializeOwned>(part: &SealedPart, opener: &Opener) -> Option<T> {
+    serde_json::from_slice(&opener.open(part)?).ok()
+}
+
+fn attachment(attachment: Attachment, files: &[FileRow]) -> AttachmentView {
+    let file = attachment.id.and_then(|id| files.iter().find(|file| file.id == id));
     AttachmentView {
+        id: attachment.id.map(|id| id.to_string()),
+        state: attachment.id.map(|_| file.map_or("pending", state).to_owned()),
+        bytes: file.and_then(|file| file.bytes),
+        media_type: file.and_then(|file| file.media_type.clone()),
+        reason: file.and_then(|file| file.reason.clone()),
         kind: attachment.kind,
         media_id: attachment.media_id,
         url: attachment.url,
@@ -52,8 +141,9 @@ fn attachment(attachment: Attachment) -> AttachmentView {
     }
 }
 
-fn reaction(row: ReactionRow) -> ReactionView {
-    ReactionView { direction: row.direction, emoji: row.emoji, at: wire::time(row.at_ms) }
+/// What became of a file, in one word.
+pub(crate) fn state(file: &FileRow) -> &'static str {
+    file.state.map_or("pending", FileState::as_str)
 }
 
 pub(crate) fn quarantined(row: &QuarantineRow) -> Quarantined {

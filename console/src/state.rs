@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use control::ControlPlane;
 use eventlog::EventLog;
+use keeper::Keeper;
+use keyring::Keyring;
 use schemas::{Action, ControlState, Tenant, TenantId, Topics};
-use seal::RootKey;
+use seal::EdgeKey;
 use service::{Clock, Readiness};
 use store::ViewsDb;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +31,9 @@ pub(crate) struct Parts {
     pub(crate) log: EventLog,
     pub(crate) plane: ControlPlane,
     pub(crate) views: ViewsDb,
-    pub(crate) root: Arc<RootKey>,
+    pub(crate) keeper: Keeper,
+    pub(crate) keyring: Keyring,
+    pub(crate) edge: EdgeKey,
     pub(crate) topics: Topics,
     pub(crate) readiness: Readiness,
     pub(crate) metrics: Metrics,

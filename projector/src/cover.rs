@@ -20,6 +20,7 @@ pub(crate) fn pointer(
     };
     match &pointer.outcome {
         Outcome::Parked { .. } => items().for_each(|index| change.parked(pointer.raw, index, pointer.count)),
+        Outcome::Forgotten => items().for_each(|index| change.forgotten(pointer.raw, index, pointer.count)),
         Outcome::Empty => change.whole(pointer.raw, Whole::Empty),
         Outcome::Quarantined { reason } => {
             if pointer.count == 0 {

@@ -7,15 +7,13 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use schemas::{Content, TenantId};
 use schemas::{
-    ConversationId, DeliveryStatus, Direction, Edited, Event, Kind, MessageContent, MessageKey, Postback,
-    Watermark,
+    AttachmentId, ConversationId, DeliveryStatus, Direction, FileOutcome, FileState, Kind, MessageKey, SealedEvent,
+    TenantId,
 };
-use serde::Serialize;
 use store::{
-    ContactChange, ConversationChange, ConversationChanges, DeletionChange, EditChange, MessageChange,
-    ReactionChange, SEVERAL, StatusChange, WatermarkChange,
+    AttachmentChange, AttachmentName, AttachmentOutcome, ContactChange, ConversationChange, ConversationChanges,
+    DeletionChange, EditChange, MessageChange, ReactionChange, SEVERAL, StatusChange, WatermarkChange,
 };
 
 const SENT: i16 = 1;
@@ -24,32 +22,38 @@ const READ: i16 = 3;
 const PLAYED: i16 = 4;
 
 /// What these events change.
-pub fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> ConversationChanges {
+pub fn fold<'a>(events: impl IntoIterator<Item = &'a SealedEvent>) -> ConversationChanges {
     let mut changes = ConversationChanges::default();
     for event in events {
-        add(&mut changes, event);
+        add(&mut changes, event.clone());
     }
     changes
 }
 
 /// Adds what one event changes.
-pub(crate) fn add(changes: &mut ConversationChanges, event: &Event) {
+pub(crate) fn add(changes: &mut ConversationChanges, mut event: SealedEvent) {
     changes.applied.routed(&event.tenant, event.raw.raw, event.raw.index, event.raw.count);
-    contact(changes, event);
-    match &event.content {
-        Content::Message(content) => message(changes, event, content),
-        Content::Postback(postback) => message(changes, event, &pressed(postback)),
-        Content::Referral(_) => conversation(changes, event),
-        Content::Edited(edited) => edit(changes, event, edited),
-        Content::Deleted => deletion(changes, event),
-        Content::Reaction(_) => reaction(changes, event),
-        Content::Status(status) => {
-            if let Some(message) = event.message {
-                reached(changes, &event.tenant, message, status.status);
+    contact(changes, &mut event);
+    match event.kind {
+        Kind::MessageReceived | Kind::MessageSent | Kind::PostbackReceived => {
+            files(changes, &event);
+            message(changes, event);
+        }
+        Kind::ReferralReceived => conversation(changes, &event),
+        Kind::MessageEdited => {
+            files(changes, &event);
+            edit(changes, event);
+        }
+        Kind::MessageDeleted => deletion(changes, &event),
+        Kind::MessageReacted => reaction(changes, event),
+        Kind::MessageStatus => {
+            if let (Some(message), Some(status)) = (event.message, event.facts.status) {
+                reached(changes, &event.tenant, message, status);
             }
         }
-        Content::Watermark(mark) => watermark(changes, event, mark),
-        Content::Unrecognized(_) => {}
+        Kind::ConversationRead | Kind::ConversationDelivered => watermark(changes, &event),
+        Kind::AttachmentStored | Kind::AttachmentFailed => outcome(changes, &event),
+        Kind::Unrecognized => {}
     }
 }
 
@@ -69,16 +73,13 @@ fn latest<T: Ord>(known: &mut T, new: T) {
     }
 }
 
-fn contact(changes: &mut ConversationChanges, event: &Event) {
-    let (Some(subject), Some(profile)) = (event.subject, &event.contact) else { return };
-    if profile.name.is_none() && profile.username.is_none() {
-        return;
-    }
-    let new = ContactChange { at_ms: event.occurred_ms, content: bytes(profile) };
+fn contact(changes: &mut ConversationChanges, event: &mut SealedEvent) {
+    let (Some(subject), Some(content)) = (event.subject, event.contact.take()) else { return };
+    let new = ContactChange { at_ms: event.occurred_ms, event: event.id, content };
     merge(&mut changes.contacts, (event.tenant.clone(), subject), new, latest);
 }
 
-fn conversation(changes: &mut ConversationChanges, event: &Event) {
+fn conversation(changes: &mut ConversationChanges, event: &SealedEvent) {
     let Some(id) = event.conversation else { return };
     let new = ConversationChange {
         channel: event.channel.as_str(),
@@ -96,62 +97,56 @@ fn conversation(changes: &mut ConversationChanges, event: &Event) {
     });
 }
 
-fn message(changes: &mut ConversationChanges, event: &Event, content: &MessageContent) {
-    conversation(changes, event);
+fn message(changes: &mut ConversationChanges, event: SealedEvent) {
+    conversation(changes, &event);
     let Some(conversation) = event.conversation else { return };
     let direction = event.direction.unwrap_or(if event.kind == Kind::MessageSent {
         Direction::Out
     } else {
         Direction::In
     });
+    let key = (event.tenant.clone(), key(&event));
     let new = MessageChange {
         imported: event.imported,
         at_ms: event.occurred_ms,
         event: event.id,
         conversation,
+        subject: event.subject,
         direction: direction.as_str(),
-        kind: word(&content.kind),
-        content: bytes(content),
+        kind: event.facts.kind.unwrap_or_default(),
+        content: event.content,
     };
-    merge(&mut changes.messages, (event.tenant.clone(), key(event)), new, |known, new| {
+    merge(&mut changes.messages, key, new, |known, new| {
         if new.rank() < known.rank() {
             *known = new;
         }
     });
 }
 
-/// Meta's word for what a message is, as a text that every database takes.
-fn word(kind: &str) -> String {
-    kind.chars().filter(|letter| !letter.is_control()).take(64).collect()
-}
-
-/// A pressed button shows as what the person said with it.
-fn pressed(postback: &Postback) -> MessageContent {
-    MessageContent {
-        kind: "postback".to_owned(),
-        text: postback.title.clone(),
-        referral: postback.referral.clone(),
-        ..MessageContent::default()
-    }
-}
-
 /// What Meta gave no message id is known by its event.
-fn key(event: &Event) -> MessageKey {
+fn key(event: &SealedEvent) -> MessageKey {
     event.message.unwrap_or_else(|| MessageKey::from_bytes(*event.id.as_bytes()))
 }
 
-fn edit(changes: &mut ConversationChanges, event: &Event, edited: &Edited) {
+fn edit(changes: &mut ConversationChanges, event: SealedEvent) {
     let Some(message) = event.message else { return };
+    let revision = event.facts.revision;
     let new = EditChange {
-        revision: edited.revision.map_or(0, |revision| i64::try_from(revision).unwrap_or(i64::MAX)),
+        revision: revision.map_or(0, |revision| i64::try_from(revision).unwrap_or(i64::MAX)),
         at_ms: event.occurred_ms,
         event: event.id,
-        content: bytes(edited),
+        subject: event.subject,
+        content: event.content,
     };
-    merge(&mut changes.edits, (event.tenant.clone(), message), new, latest);
+    merge(&mut changes.edits, (event.tenant, message), new, |known, new| {
+        let rank = |edit: &EditChange| (edit.revision, edit.at_ms, edit.event);
+        if rank(&new) > rank(known) {
+            *known = new;
+        }
+    });
 }
 
-fn deletion(changes: &mut ConversationChanges, event: &Event) {
+fn deletion(changes: &mut ConversationChanges, event: &SealedEvent) {
     let Some(message) = event.message else { return };
     let new = DeletionChange { at_ms: event.occurred_ms };
     merge(&mut changes.deletions, (event.tenant.clone(), message), new, |known, new| {
@@ -159,17 +154,22 @@ fn deletion(changes: &mut ConversationChanges, event: &Event) {
     });
 }
 
-fn reaction(changes: &mut ConversationChanges, event: &Event) {
-    let (Some(message), Content::Reaction(reaction)) = (event.message, &event.content) else { return };
+fn reaction(changes: &mut ConversationChanges, event: SealedEvent) {
+    let Some(message) = event.message else { return };
     let out = event.direction == Some(Direction::Out);
     let new = ReactionChange {
         at_ms: event.occurred_ms,
         event: event.id,
+        subject: event.subject,
         direction: if out { Direction::Out } else { Direction::In }.as_str(),
-        content: reaction.emoji.is_some().then(|| bytes(reaction)),
+        content: (!event.facts.removed).then_some(event.content),
     };
     let actor = event.subject.filter(|_| !out);
-    merge(&mut changes.reactions, (event.tenant.clone(), message, actor), new, latest);
+    merge(&mut changes.reactions, (event.tenant, message, actor), new, |known, new| {
+        if (new.at_ms, new.event) > (known.at_ms, known.event) {
+            *known = new;
+        }
+    });
 }
 
 fn reached(
@@ -191,15 +191,15 @@ fn reached(
     });
 }
 
-fn watermark(changes: &mut ConversationChanges, event: &Event, mark: &Watermark) {
+fn watermark(changes: &mut ConversationChanges, event: &SealedEvent) {
     let (status, rank) = match event.kind {
         Kind::ConversationRead => (DeliveryStatus::Read, READ),
         _ => (DeliveryStatus::Delivered, DELIVERED),
     };
-    for message in &mark.messages {
+    for message in &event.facts.messages {
         reached(changes, &event.tenant, *message, status);
     }
-    if let (Some(conversation), Some(at_ms)) = (event.conversation, mark.watermark_ms) {
+    if let (Some(conversation), Some(at_ms)) = (event.conversation, event.facts.watermark_ms) {
         let key: (TenantId, ConversationId, i16) = (event.tenant.clone(), conversation, rank);
         merge(&mut changes.watermarks, key, WatermarkChange { at_ms }, |known, new| {
             known.at_ms = known.at_ms.max(new.at_ms);
@@ -207,6 +207,62 @@ fn watermark(changes: &mut ConversationChanges, event: &Event, mark: &Watermark)
     }
 }
 
-fn bytes(content: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(content).expect("string keys and plain values always serialize")
+/// The files that a message or an edit names.
+fn files(changes: &mut ConversationChanges, event: &SealedEvent) {
+    for (position, file) in (0..).zip(&event.facts.files) {
+        let name = AttachmentName {
+            message: key(event),
+            event: event.id,
+            position,
+            kind: file.kind.clone(),
+        };
+        let new = AttachmentChange {
+            subject: event.subject,
+            named: Some(name),
+            at_ms: event.occurred_ms,
+            ..AttachmentChange::default()
+        };
+        attachment(changes, event, file.id, new);
+    }
+}
+
+/// What became of a file.
+fn outcome(changes: &mut ConversationChanges, event: &SealedEvent) {
+    let Some(FileOutcome { attachment: id, state, bytes, media_type, reason }) = &event.facts.file else {
+        return;
+    };
+    let rank = match state {
+        FileState::Failed => 1,
+        FileState::Expired => 2,
+        FileState::Refused => 3,
+        FileState::Stored => 4,
+    };
+    let new = AttachmentChange {
+        subject: event.subject,
+        named: None,
+        outcome: AttachmentOutcome {
+            rank,
+            bytes: bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX)),
+            media_type: media_type.clone(),
+            reason: reason.clone(),
+        },
+        at_ms: event.occurred_ms,
+    };
+    attachment(changes, event, *id, new);
+}
+
+fn attachment(
+    changes: &mut ConversationChanges,
+    event: &SealedEvent,
+    id: AttachmentId,
+    new: AttachmentChange,
+) {
+    merge(&mut changes.attachments, (event.tenant.clone(), id), new, |known, new| {
+        known.subject = known.subject.or(new.subject);
+        known.named = known.named.take().or(new.named);
+        if new.outcome.rank > known.outcome.rank {
+            known.outcome = new.outcome;
+        }
+        known.at_ms = known.at_ms.max(new.at_ms);
+    });
 }

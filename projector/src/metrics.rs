@@ -72,7 +72,7 @@ impl Metrics {
             coverage: IntGaugeVec::new(
                 Opts::new(
                     "projector_coverage_items",
-                    "The loss equation: items = routed + unroutable + quarantined, and routed = projected, up to what is in motion.",
+                    "The loss equation: items = routed + unroutable + quarantined + forgotten, and routed = projected, up to what is in motion.",
                 ),
                 &["state"],
             )?,
@@ -99,6 +99,7 @@ impl Metrics {
             ("routed", coverage.routed),
             ("unroutable", coverage.unroutable),
             ("quarantined", coverage.quarantined),
+            ("forgotten", coverage.forgotten),
             ("projected", coverage.projected),
         ];
         for (state, items) in states {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use eventlog::{Stored, Topic};
 use ring::signature::Ed25519KeyPair;
-use schemas::{Event, Pointer, RawPosition, TenantId};
+use schemas::{Pointer, RawPosition, SealedEvent, TenantId};
 use store::{
     ConversationChanges, CoverageChange, Moved, NewAuditRow, OffsetMove, QuarantineChange, StoreError,
     ViewsDb,
@@ -71,10 +71,10 @@ impl Projection {
                 let mut received_ms = None;
                 for stored in live {
                     let value = stored.record.value.as_deref().unwrap_or_default();
-                    match Event::decode(|name| stored.record.header_str(name), value) {
+                    match SealedEvent::decode(|name| stored.record.header_str(name), value) {
                         Ok(event) => {
                             received_ms = Some(received_ms.unwrap_or(i64::MAX).min(event.received_ms));
-                            fold::add(&mut changes, &event);
+                            fold::add(&mut changes, event);
                         }
                         Err(cause) => unreadable(stored, &cause),
                     }

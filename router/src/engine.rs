@@ -1,23 +1,24 @@
 //! The path every delivery takes, whether it comes from `raw` for the first time or again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use control::{ControlPlane, Partitions, ensure_inbox};
-use eventlog::{AppendError, EventLog, LogError, Record, Topic, TopicPartition};
-use keyring::{Keyring, TenantKeys};
+use control::{ControlPlane, Partitions};
+use eventlog::{AppendError, EventLog, Record, Topic, TopicPartition};
+use keyring::{Keyring, Person, SubjectKey, TenantKeys, Whom};
+use publish::{FeedForm, Outlet, Outlets};
 use schemas::{ControlState, EventContext, RawPosition, RawRef, Reason, SubjectId, TenantId, Topics};
+use seal::RootKey;
 use service::Clock;
-use tokio::sync::OnceCell;
 
 use crate::append::{Output, append_all};
 use crate::error::RouteError;
-use crate::judge::{Judged, Wanted, body, judge};
+use crate::judge::{Judged, Wanted, judge};
 use crate::metrics::{Fate, Metrics};
-use crate::plan::{Outlet, pointer_record, write};
+use crate::plan::{pointer_record, write};
+use crate::unseal::{Body, Unsealer};
 
 /// A delivery and what is wanted of it.
 pub(crate) struct Delivery {
@@ -45,54 +46,74 @@ pub(crate) struct Engine {
     pub(crate) metrics: Metrics,
     clock: Clock,
     keyring: Keyring,
-    partitions: Partitions,
-    events: Arc<OnceCell<Outlet>>,
-    feeds: Arc<Mutex<HashMap<TenantId, Outlet>>>,
+    unsealer: Unsealer,
+    outlets: Outlets,
 }
 
 /// A tenant's keys and the way into its feed.
 struct Home {
     keys: Arc<TenantKeys>,
     feed: Outlet,
+    form: FeedForm,
+}
+
+/// Who a routed item is about.
+enum About {
+    /// Somebody, or nobody: their key seals it.
+    Key(Option<SubjectId>, Arc<SubjectKey>),
+    /// Somebody who was forgotten since.
+    Forgotten,
 }
 
 impl Engine {
+    #[expect(clippy::too_many_arguments, reason = "every part it is given, by name")]
     pub(crate) fn new(
         log: EventLog,
         plane: ControlPlane,
         keyring: Keyring,
+        root: Arc<RootKey>,
         topics: Topics,
         metrics: Metrics,
         clock: Clock,
         partitions: Partitions,
     ) -> Self {
-        let (events, feeds) = Default::default();
-        Self { log, plane, topics, metrics, clock, keyring, partitions, events, feeds }
+        let outlets = Outlets::new(log.clone(), topics.clone(), partitions);
+        Self { log, plane, topics, metrics, clock, keyring, unsealer: Unsealer::new(root), outlets }
     }
 
     /// Routes deliveries. Returns when everything they become is durable; on an error, doing it again is harmless.
     pub(crate) async fn route(&self, deliveries: &[Delivery]) -> Result<Done, RouteError> {
         let began = Instant::now();
+        // Until all of it is durable: who is forgotten meanwhile is forgotten after it.
+        let _lease = self.keyring.lease().await;
         let state = self.plane.state();
         let now_ms = self.clock.now_ms();
-        let bodies: Vec<Bytes> = deliveries.iter().map(|delivery| body(&delivery.record)).collect();
+        let bodies = deliveries
+            .iter()
+            .map(|delivery| self.unsealer.body(&delivery.record))
+            .collect::<Result<Vec<Body>, _>>()?;
         let mut judged: Vec<Judged<'_>> = deliveries
             .iter()
             .zip(&bodies)
             .map(|(delivery, body)| self.judge(delivery, body, &state, now_ms))
             .collect();
-        let homes = self.homes(&judged).await?;
-        let subjects = self.subjects(&judged).await?;
-        let events = self.events().await?;
+        let homes = self.homes(&judged, &state).await?;
+        let about = self.about(&judged).await?;
+        let events = self.outlets.events().await?;
 
         let mut outputs = Vec::new();
-        let mut surroundings = homes.iter().zip(subjects);
+        let mut names = Vec::new();
+        let mut surroundings = homes.iter().zip(about);
         for (number, delivery) in judged.iter_mut().enumerate() {
             // The surroundings last: an iterator that ends first must not have taken one of the other.
-            for (routed, (home, subject)) in
+            for (routed, (home, about)) in
                 std::mem::take(&mut delivery.routed).into_iter().zip(&mut surroundings)
             {
                 let index = routed.item.index();
+                let About::Key(subject, key) = about else {
+                    delivery.forget(index);
+                    continue;
+                };
                 let context = EventContext {
                     tenant: &routed.tenant,
                     asset: &routed.asset,
@@ -101,10 +122,17 @@ impl Engine {
                     received_ms: delivery.received_ms,
                     raw: RawPosition { raw: delivery.raw, index, count: delivery.count },
                 };
-                match write(routed.item, &context, events, &home.feed) {
-                    Ok((record, places)) => {
+                let is_restricted = subject.is_some_and(|subject| {
+                    state.people.restricted.contains(&(routed.tenant.clone(), subject))
+                });
+                match write(routed.item, &context, &key, &home.form, is_restricted, events, &home.feed) {
+                    Ok((published, username)) => {
                         let of = Some((number, index));
-                        outputs.extend(places.map(|at| Output { at, record: record.clone(), of }));
+                        let records = [published.event, published.feed];
+                        outputs.extend(records.map(|(at, record)| Output { at, record, of }));
+                        if let (Some(subject), Some(name)) = (subject, username) {
+                            names.push((routed.tenant.clone(), subject, name));
+                        }
                     }
                     Err(reason) => {
                         if reason == Reason::Crashed {
@@ -114,6 +142,9 @@ impl Engine {
                     }
                 }
             }
+        }
+        if !names.is_empty() {
+            self.keyring.hint(&names).await?;
         }
         let written = outputs.len() / 2;
         let refused: BTreeSet<(usize, u32)> =
@@ -142,14 +173,19 @@ impl Engine {
     fn judge<'a>(
         &self,
         delivery: &'a Delivery,
-        body: &'a [u8],
+        body: &'a Body,
         state: &ControlState,
         now_ms: i64,
     ) -> Judged<'a> {
+        let unread = |reason| Judged::unread(delivery.raw, &delivery.wanted, state, now_ms, reason);
+        let body = match body {
+            Ok(body) => body,
+            Err(reason) => return unread(*reason),
+        };
         let read = || judge(delivery.raw, &delivery.record, body, &delivery.wanted, state, now_ms);
         catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
             self.metrics.crashes.inc();
-            Judged::crashed(delivery.raw, &delivery.wanted, state, now_ms)
+            unread(Reason::Crashed)
         })
     }
 
@@ -169,7 +205,7 @@ impl Engine {
     }
 
     /// The home of each routed item, in order.
-    async fn homes(&self, judged: &[Judged<'_>]) -> Result<Vec<Arc<Home>>, RouteError> {
+    async fn homes(&self, judged: &[Judged<'_>], state: &ControlState) -> Result<Vec<Arc<Home>>, RouteError> {
         let mut known: BTreeMap<&TenantId, Arc<Home>> = BTreeMap::new();
         let mut homes = Vec::new();
         for item in judged.iter().flat_map(|delivery| &delivery.routed) {
@@ -177,7 +213,10 @@ impl Engine {
                 Some(home) => home.clone(),
                 None => {
                     let keys = self.keyring.tenant(&item.tenant).await?;
-                    let home = Arc::new(Home { keys, feed: self.feed(&item.tenant).await? });
+                    let format = state.tenants.get(&item.tenant).map(|tenant| &tenant.feed);
+                    let form = format.map(FeedForm::of).transpose()?.unwrap_or(FeedForm::Clear);
+                    let feed = self.outlets.feed(&item.tenant).await?;
+                    let home = Arc::new(Home { keys, feed, form });
                     known.insert(&item.tenant, home.clone());
                     home
                 }
@@ -187,37 +226,44 @@ impl Engine {
         Ok(homes)
     }
 
-    /// Whom each routed item is about, in order; one call for all.
-    async fn subjects(&self, judged: &[Judged<'_>]) -> Result<Vec<Option<SubjectId>>, RouteError> {
-        let items = || judged.iter().flat_map(|delivery| &delivery.routed);
-        let people: Vec<_> = items()
-            .filter(|routed| !routed.item.persons().is_empty())
-            .map(|routed| (routed.tenant.clone(), routed.item.persons().to_vec()))
+    /// Whom each routed item is about, and what seals it, in order; one call each for all.
+    async fn about(&self, judged: &[Judged<'_>]) -> Result<Vec<About>, RouteError> {
+        let items = || {
+            judged
+                .iter()
+                .flat_map(|delivery| delivery.routed.iter().map(|routed| (routed, delivery.received_ms)))
+        };
+        let people: Vec<Person> = items()
+            .filter(|(routed, _)| !routed.item.persons().is_empty())
+            .map(|(routed, received_ms)| Person {
+                tenant: routed.tenant.clone(),
+                identifiers: routed.item.persons().to_vec(),
+                occurred_ms: routed.item.occurred_ms(received_ms),
+            })
             .collect();
         let mut found =
             if people.is_empty() { Vec::new() } else { self.keyring.subjects(&people).await? }.into_iter();
-        Ok(items().map(|routed| if routed.item.persons().is_empty() { None } else { found.next() }).collect())
-    }
-
-    async fn events(&self) -> Result<&Outlet, LogError> {
-        self.events.get_or_try_init(async || self.outlet(Topic::new(self.topics.events())?).await).await
-    }
-
-    async fn outlet(&self, topic: Topic) -> Result<Outlet, LogError> {
-        let partitions = self.log.partitions(&topic).await?.ok_or_else(|| LogError::Fatal {
-            cause: format!("there is no topic {topic}; `tidings up` or any role makes it when it starts"),
-        })?;
-        Ok(Outlet { topic, partitions })
-    }
-
-    async fn feed(&self, tenant: &TenantId) -> Result<Outlet, LogError> {
-        let known = self.feeds.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned();
-        if let Some(outlet) = known {
-            return Ok(outlet);
-        }
-        let topic = ensure_inbox(&self.log, &self.topics, tenant, self.partitions).await?;
-        let outlet = self.outlet(topic).await?;
-        self.feeds.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.clone(), outlet.clone());
-        Ok(outlet)
+        let whom: Vec<Option<Whom>> = items()
+            .map(|(routed, _)| if routed.item.persons().is_empty() { None } else { found.next() })
+            .collect();
+        let owners: Vec<(TenantId, Option<SubjectId>)> = items()
+            .zip(&whom)
+            .map(|((routed, _), whom)| {
+                let subject = match whom {
+                    Some(Whom::Subject(subject)) => Some(*subject),
+                    Some(Whom::Forgotten) | None => None,
+                };
+                (routed.tenant.clone(), subject)
+            })
+            .collect();
+        let keys = self.keyring.keys(&owners).await?;
+        whom.into_iter()
+            .zip(owners)
+            .zip(keys)
+            .map(|((whom, (_, subject)), key)| match whom {
+                Some(Whom::Forgotten) => Ok(About::Forgotten),
+                _ => key.map(|key| About::Key(subject, key)).ok_or(RouteError::Forgotten),
+            })
+            .collect()
     }
 }

@@ -3,6 +3,8 @@
 use control::ControlError;
 use eventlog::{AppendError, ConsumeError, Disposition, LogError, ReadError};
 use keyring::KeyringError;
+use publish::FormError;
+use seal::SealError;
 
 /// Why a batch could not be routed.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,12 @@ pub(crate) enum RouteError {
     Keyring(#[from] KeyringError),
     #[error("the control plane did not answer")]
     Control(#[from] ControlError),
+    #[error("a body does not open; this router needs the root key that ingest's was made from (--root-key)")]
+    Root(#[from] SealError),
+    #[error("the form of a tenant's feed cannot be used")]
+    Form(#[from] FormError),
+    #[error("a person was forgotten just now")]
+    Forgotten,
 }
 
 impl RouteError {
@@ -31,6 +39,9 @@ impl RouteError {
             Self::Consume(cause) => cause.disposition() == Disposition::Retry,
             Self::Keyring(cause) => cause.disposition() == keyring::Disposition::Retry,
             Self::Control(cause) => cause.is_passing(),
+            // The rest of this process is about to learn of it.
+            Self::Forgotten => true,
+            Self::Root(_) | Self::Form(_) => false,
         }
     }
 }

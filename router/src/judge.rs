@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use eventlog::Record;
 use schemas::{Asset, ControlState, Item, Outcome, Pointer, RawRef, Reason, TenantId, raw_header, split};
 
@@ -53,11 +52,25 @@ impl<'a> Judged<'a> {
         Self { raw, count: 0, received_ms: now_ms, routed: Vec::new(), pointers: Vec::new(), stamp }
     }
 
-    /// A delivery whose reading panicked.
-    pub(crate) fn crashed(raw: RawRef, wanted: &Wanted, state: &ControlState, now_ms: i64) -> Self {
+    /// A delivery that cannot be read at all, for this reason.
+    pub(crate) fn unread(
+        raw: RawRef,
+        wanted: &Wanted,
+        state: &ControlState,
+        now_ms: i64,
+        reason: Reason,
+    ) -> Self {
         let mut judged = Self::new(raw, wanted, state, now_ms);
-        judged.quarantine(Vec::new(), Reason::Crashed);
+        judged.quarantine(Vec::new(), reason);
         judged
+    }
+
+    /// Drops one item for good: its person was forgotten since it happened. All of them share a pointer.
+    pub(crate) fn forget(&mut self, index: u32) {
+        match self.pointers.iter_mut().find(|pointer| pointer.outcome == Outcome::Forgotten) {
+            Some(pointer) => pointer.items.push(index),
+            None => self.point(vec![index], Outcome::Forgotten),
+        }
     }
 
     /// Quarantines one item; items of one reason share a pointer.
@@ -88,11 +101,6 @@ impl<'a> Judged<'a> {
             judged_at,
         });
     }
-}
-
-/// The body of a raw record as Meta sent it. Its place for unsealing.
-pub(crate) fn body(record: &Record) -> Bytes {
-    record.value.clone().unwrap_or_default()
 }
 
 /// Judges a delivery by the control state.
@@ -209,6 +217,7 @@ mod tests {
                     format!("parked {}", assets.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
                 }
                 Outcome::Quarantined { reason } => format!("quarantined {}", reason.as_str()),
+                Outcome::Forgotten => "forgotten".into(),
                 Outcome::Empty => "empty".into(),
             };
             format!("{:?}/{} {what} attempt {}", pointer.items, pointer.count, pointer.attempts)
@@ -281,7 +290,7 @@ mod tests {
     #[test]
     fn a_delivery_that_breaks_our_code_is_quarantined_whole() {
         let raw = RawRef { partition: 0, offset: 7 };
-        let judged = Judged::crashed(raw, &Wanted::All { attempts: 0 }, &two_tenants(), 5);
+        let judged = Judged::unread(raw, &Wanted::All { attempts: 0 }, &two_tenants(), 5, Reason::Crashed);
         assert_eq!(judged.pointers[0].outcome, Outcome::Quarantined { reason: Reason::Crashed });
         assert!(judged.pointers[0].items.is_empty() && judged.routed.is_empty());
     }

@@ -21,6 +21,7 @@ mod plan;
 mod reroute;
 mod router;
 mod trigger;
+mod unseal;
 mod worker;
 
 pub use config::Config;

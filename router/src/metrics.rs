@@ -10,17 +10,19 @@ use schemas::{Outcome, Pointer, Reason};
 pub(crate) enum Fate {
     Routed,
     Empty,
+    Forgotten,
     Parked,
     Quarantined,
 }
 
 impl Fate {
-    const ALL: [Self; 4] = [Self::Routed, Self::Empty, Self::Parked, Self::Quarantined];
+    const ALL: [Self; 5] = [Self::Routed, Self::Empty, Self::Forgotten, Self::Parked, Self::Quarantined];
 
     pub(crate) const fn of(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Parked { .. } => Self::Parked,
             Outcome::Quarantined { .. } => Self::Quarantined,
+            Outcome::Forgotten => Self::Forgotten,
             Outcome::Empty => Self::Empty,
         }
     }
@@ -29,6 +31,7 @@ impl Fate {
         match self {
             Self::Routed => "routed",
             Self::Empty => "empty",
+            Self::Forgotten => "forgotten",
             Self::Parked => "parked",
             Self::Quarantined => "quarantined",
         }
@@ -169,6 +172,7 @@ impl Metrics {
                 items(Fate::Quarantined, pointer.items.len().max(1));
                 self.quarantined.with_label_values(&[reason.as_str()]).inc();
             }
+            Outcome::Forgotten => items(Fate::Forgotten, pointer.items.len()),
             Outcome::Empty => {}
         }
     }

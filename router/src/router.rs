@@ -1,5 +1,6 @@
 //! The router as a service: three memberships that begin, fail and end together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -8,6 +9,7 @@ use eventlog::EventLog;
 use keyring::Keyring;
 use prometheus::Registry;
 use schemas::Topics;
+use seal::RootKey;
 use service::{Clock, Gate, Readiness};
 use tokio_util::sync::CancellationToken;
 
@@ -37,13 +39,15 @@ impl Router {
         log: EventLog,
         plane: ControlPlane,
         keyring: Keyring,
+        root: Arc<RootKey>,
         topics: &Topics,
         registry: &Registry,
         readiness: &Readiness,
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let metrics = Metrics::new(registry).context("registering the router's metrics")?;
-        let engine = Engine::new(log, plane, keyring, topics.clone(), metrics, clock, config.partitions);
+        let engine =
+            Engine::new(log, plane, keyring, root, topics.clone(), metrics, clock, config.partitions);
         Ok(Self { config, engine, gate: readiness.gate("router") })
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::MessageKey;
+use crate::{AttachmentId, MessageKey};
 
 /// What an event holds; its [`Kind`](crate::Kind) tells which.
 #[derive(Clone, PartialEq)]
@@ -31,8 +31,62 @@ pub enum Content {
     Postback(Postback),
     /// Of `ReferralReceived`.
     Referral(Referral),
+    /// Of `AttachmentStored` and `AttachmentFailed`.
+    File(FileOutcome),
     /// Of `Unrecognized`.
     Unrecognized(Unrecognized),
+}
+
+/// What became of a message's file. Nothing in it is of the person.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileOutcome {
+    /// Which file.
+    pub attachment: AttachmentId,
+    /// What became of it.
+    pub state: FileState,
+    /// Its size in bytes, once stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// What its bytes are, as far as they can be trusted: `application/octet-stream` when they are not what they claim.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// Why it is not stored, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileState {
+    /// It is in the store, sealed for its person.
+    Stored,
+    /// It is one that is not taken: from a wrong place, too large, not what was announced.
+    Refused,
+    /// Meta had it no longer.
+    Expired,
+    /// It could not be fetched in all the time there was.
+    Failed,
+}
+
+impl FileState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Stored, Self::Refused, Self::Expired, Self::Failed];
+
+    /// The state as its one word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The state of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
 }
 
 /// A message.
@@ -84,6 +138,9 @@ pub struct MessageContent {
 /// A file, share or the like, by reference: the bytes are fetched elsewhere.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Attachment {
+    /// The file's id, when it is one that is fetched and kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<AttachmentId>,
     /// `image`, `video`, `audio`, `document`, `sticker`, `share`, `post`, `reel`, `story_mention`, `template`, or Meta's word.
     pub kind: String,
     /// WhatsApp's media id, good for seven days (`meta-platform.md` §5.1).
@@ -110,6 +167,24 @@ pub struct Attachment {
     /// A voice message.
     #[serde(default, skip_serializing_if = "is_false")]
     pub voice: bool,
+}
+
+impl Attachment {
+    /// Whether it is a file to fetch, rather than a link to something that stays at Meta.
+    pub fn is_file(&self) -> bool {
+        const FILES: [&str; 9] = [
+            "image",
+            "video",
+            "audio",
+            "voice",
+            "document",
+            "file",
+            "sticker",
+            "animated_image",
+            "story_mention",
+        ];
+        self.media_id.is_some() || (self.url.is_some() && FILES.contains(&self.kind.as_str()))
+    }
 }
 
 /// What a message answers.
@@ -414,6 +489,7 @@ silent_debug!(
     ContactCard,
     ContactProfile,
     Edited,
+    FileOutcome,
     Location,
     MessageContent,
     Order,
@@ -441,6 +517,7 @@ impl fmt::Debug for Content {
             Self::Watermark(_) => "Watermark(..)",
             Self::Postback(_) => "Postback(..)",
             Self::Referral(_) => "Referral(..)",
+            Self::File(_) => "File(..)",
             Self::Unrecognized(_) => "Unrecognized(..)",
         })
     }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppId, Asset, RawRef, TenantId};
+use crate::control_people::{CallbackKind, ErasureReason, People, Receipt};
+use crate::{AppId, Asset, ErasureId, RawRef, SubjectId, TenantId};
 
 /// One thing an operator, or the platform itself, did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,189 @@ pub enum Action {
         /// Which deliveries.
         raw: Vec<RawRef>,
     },
+    /// A tenant's feed has this form from here on.
+    TenantFeedSet {
+        /// Whose.
+        tenant: TenantId,
+        /// Which form.
+        feed: FeedFormat,
+    },
+    /// A tenant is ending: its events are parked, and when its time is over all of it is destroyed.
+    TenantTerminated {
+        /// Which.
+        tenant: TenantId,
+        /// When its time is over, Unix milliseconds.
+        purge_at_ms: i64,
+    },
+    /// Everything of an ended tenant is gone: the certificate.
+    TenantPurged {
+        /// Which.
+        tenant: TenantId,
+        /// What was removed.
+        receipt: Receipt,
+    },
+    /// An asset's access token was set.
+    AssetTokenSet {
+        /// Whose.
+        tenant: TenantId,
+        /// Which asset.
+        asset: Asset,
+    },
+    /// A person is to be forgotten.
+    ErasureRequested {
+        /// The erasure.
+        erasure: ErasureId,
+        /// Whose person.
+        tenant: TenantId,
+        /// The person.
+        subject: SubjectId,
+        /// Why.
+        reason: ErasureReason,
+    },
+    /// A person's keys are destroyed; whoever remembers them forgets them now.
+    SubjectShredded {
+        /// The erasure.
+        erasure: ErasureId,
+        /// Whose person.
+        tenant: TenantId,
+        /// The person.
+        subject: SubjectId,
+    },
+    /// A person is forgotten: the receipt.
+    SubjectErased {
+        /// The erasure.
+        erasure: ErasureId,
+        /// Whose person.
+        tenant: TenantId,
+        /// The person.
+        subject: SubjectId,
+        /// What was removed.
+        receipt: Receipt,
+    },
+    /// Nobody may use what is kept of a person, or may again.
+    SubjectRestricted {
+        /// Whose person.
+        tenant: TenantId,
+        /// The person.
+        subject: SubjectId,
+        /// From here on, or no longer.
+        restricted: bool,
+    },
+    /// A person must not be forgotten until then, or may be again.
+    SubjectHeld {
+        /// Whose person.
+        tenant: TenantId,
+        /// The person.
+        subject: SubjectId,
+        /// Until when, Unix milliseconds; absent: no longer.
+        until_ms: Option<i64>,
+    },
+    /// A person's profile reads otherwise than Meta sends it.
+    SubjectCorrected {
+        /// Whose person.
+        tenant: TenantId,
+        /// The person.
+        subject: SubjectId,
+        /// The profile, sealed for the person, in base64.
+        sealed: String,
+    },
+    /// A copy of what is kept of a person was given out.
+    SubjectExported {
+        /// Whose person.
+        tenant: TenantId,
+        /// The person.
+        subject: SubjectId,
+    },
+    /// Meta called back about somebody who used the app.
+    CallbackReceived {
+        /// The app.
+        app: AppId,
+        /// What it asks.
+        kind: CallbackKind,
+        /// The confirmation code that was given.
+        code: String,
+        /// Whom it is about, sealed with the edge key.
+        user: String,
+    },
+    /// A callback was looked at: these erasures follow from it.
+    CallbackAnswered {
+        /// Its confirmation code.
+        code: String,
+        /// The erasures; none when nobody is known by that id.
+        erasures: Vec<ErasureId>,
+    },
+    /// Keys were replaced: the root's, a tenant's, or the ones bodies are sealed with.
+    KeysRotated {
+        /// Which.
+        level: KeyLevel,
+        /// Whose, where they are a tenant's.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<TenantId>,
+    },
+    /// What was kept for long enough was removed.
+    RetentionSwept {
+        /// What class of things, in one word.
+        class: String,
+        /// How many.
+        count: u64,
+    },
+    /// A backup was made.
+    BackupCreated {
+        /// Its id.
+        backup: String,
+    },
+    /// A backup and its key were destroyed.
+    BackupExpired {
+        /// Its id.
+        backup: String,
+    },
+    /// The databases were filled from a backup, and everybody forgotten since was forgotten again.
+    BackupRestored {
+        /// Its id.
+        backup: String,
+    },
+    /// A view was made anew from the log.
+    ViewRebuilt {
+        /// Which.
+        view: String,
+    },
+}
+
+/// The form of a tenant's feed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "format", rename_all = "snake_case")]
+pub enum FeedFormat {
+    /// JSON that whoever may read the topic can read.
+    #[default]
+    Clear,
+    /// JWE that only the tenant can open.
+    Jwe {
+        /// The tenant's public key, as a JWK.
+        jwk: String,
+    },
+}
+
+/// A level of keys that can be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyLevel {
+    /// The root: what it sealed is sealed again.
+    Root,
+    /// A tenant's: its people's keys are sealed again.
+    Tenant,
+    /// The keys that ingest seals bodies with: fresh ones from here on.
+    Data,
+}
+
+impl KeyLevel {
+    /// The level as its one word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Tenant => "tenant",
+            Self::Data => "data",
+        }
+    }
 }
 
 impl Action {
@@ -89,6 +273,25 @@ impl Action {
             Self::AssetDisconnected { .. } => "asset_disconnected",
             Self::QuarantineRedriven { .. } => "quarantine_redriven",
             Self::HolesRerouted { .. } => "holes_rerouted",
+            Self::TenantFeedSet { .. } => "tenant_feed_set",
+            Self::TenantTerminated { .. } => "tenant_terminated",
+            Self::TenantPurged { .. } => "tenant_purged",
+            Self::AssetTokenSet { .. } => "asset_token_set",
+            Self::ErasureRequested { .. } => "erasure_requested",
+            Self::SubjectShredded { .. } => "subject_shredded",
+            Self::SubjectErased { .. } => "subject_erased",
+            Self::SubjectRestricted { .. } => "subject_restricted",
+            Self::SubjectHeld { .. } => "subject_held",
+            Self::SubjectCorrected { .. } => "subject_corrected",
+            Self::SubjectExported { .. } => "subject_exported",
+            Self::CallbackReceived { .. } => "callback_received",
+            Self::CallbackAnswered { .. } => "callback_answered",
+            Self::KeysRotated { .. } => "keys_rotated",
+            Self::RetentionSwept { .. } => "retention_swept",
+            Self::BackupCreated { .. } => "backup_created",
+            Self::BackupExpired { .. } => "backup_expired",
+            Self::BackupRestored { .. } => "backup_restored",
+            Self::ViewRebuilt { .. } => "view_rebuilt",
         }
     }
 
@@ -99,12 +302,31 @@ impl Action {
             | Self::TenantSuspended { tenant }
             | Self::TenantResumed { tenant }
             | Self::AssetConnected { tenant, .. }
-            | Self::AssetDisconnected { tenant, .. } => Some(tenant),
+            | Self::AssetDisconnected { tenant, .. }
+            | Self::TenantFeedSet { tenant, .. }
+            | Self::TenantTerminated { tenant, .. }
+            | Self::TenantPurged { tenant, .. }
+            | Self::AssetTokenSet { tenant, .. }
+            | Self::ErasureRequested { tenant, .. }
+            | Self::SubjectShredded { tenant, .. }
+            | Self::SubjectErased { tenant, .. }
+            | Self::SubjectRestricted { tenant, .. }
+            | Self::SubjectHeld { tenant, .. }
+            | Self::SubjectCorrected { tenant, .. }
+            | Self::SubjectExported { tenant, .. } => Some(tenant),
+            Self::KeysRotated { tenant, .. } => tenant.as_ref(),
             Self::AppAdded(_)
             | Self::AppRotated(_)
             | Self::AppRemoved { .. }
             | Self::QuarantineRedriven { .. }
-            | Self::HolesRerouted { .. } => None,
+            | Self::HolesRerouted { .. }
+            | Self::CallbackReceived { .. }
+            | Self::CallbackAnswered { .. }
+            | Self::RetentionSwept { .. }
+            | Self::BackupCreated { .. }
+            | Self::BackupExpired { .. }
+            | Self::BackupRestored { .. }
+            | Self::ViewRebuilt { .. } => None,
         }
     }
 
@@ -115,16 +337,62 @@ impl Action {
             Self::AppRemoved { app } => format!("app {app}"),
             Self::TenantAdded { tenant, .. }
             | Self::TenantSuspended { tenant }
-            | Self::TenantResumed { tenant } => {
+            | Self::TenantResumed { tenant }
+            | Self::TenantTerminated { tenant, .. } => {
                 format!("tenant {tenant}")
             }
-            Self::AssetConnected { asset, .. } | Self::AssetDisconnected { asset, .. } => {
+            Self::TenantPurged { tenant, receipt } => format!("tenant {tenant}: {}", removed(receipt)),
+            Self::TenantFeedSet { feed: FeedFormat::Clear, .. } => "feed in clear JSON".to_owned(),
+            Self::TenantFeedSet { feed: FeedFormat::Jwe { .. }, .. } => "feed as JWE".to_owned(),
+            Self::AssetConnected { asset, .. }
+            | Self::AssetDisconnected { asset, .. }
+            | Self::AssetTokenSet { asset, .. } => {
                 format!("asset {asset}")
             }
+            Self::ErasureRequested { erasure, subject, reason, .. } => {
+                format!("subject {subject}, erasure {erasure}, reason {}", reason.as_str())
+            }
+            Self::SubjectShredded { erasure, subject, .. } => format!("subject {subject}, erasure {erasure}"),
+            Self::SubjectErased { erasure, subject, receipt, .. } => {
+                format!("subject {subject}, erasure {erasure}: {}", removed(receipt))
+            }
+            Self::SubjectRestricted { subject, restricted, .. } => {
+                format!("subject {subject}: {}", if *restricted { "restricted" } else { "no longer" })
+            }
+            Self::SubjectHeld { subject, until_ms, .. } => {
+                format!("subject {subject}: {}", if until_ms.is_some() { "held" } else { "released" })
+            }
+            Self::SubjectCorrected { subject, .. } | Self::SubjectExported { subject, .. } => {
+                format!("subject {subject}")
+            }
+            Self::CallbackReceived { app, kind, code, .. } => {
+                format!("app {app}, {}, code {code}", kind.as_str())
+            }
+            Self::CallbackAnswered { code, erasures } => {
+                format!("code {code}: {} erasures", erasures.len())
+            }
+            Self::KeysRotated { level, .. } => format!("{} keys", level.as_str()),
+            Self::RetentionSwept { class, count } => format!("{count} of {class}"),
+            Self::BackupCreated { backup }
+            | Self::BackupExpired { backup }
+            | Self::BackupRestored { backup } => {
+                format!("backup {backup}")
+            }
+            Self::ViewRebuilt { view } => format!("view {view}"),
             Self::QuarantineRedriven { raw } => format!("{} quarantined deliveries", raw.len()),
             Self::HolesRerouted { raw } => format!("{} missing deliveries", raw.len()),
         }
     }
+}
+
+fn removed(receipt: &Receipt) -> String {
+    format!(
+        "{} rows, {} objects, {} records removed, {}",
+        receipt.rows,
+        receipt.objects,
+        receipt.records,
+        if receipt.verified { "verified" } else { "not verified" }
+    )
 }
 
 /// An app with everything ingest needs to know of it, secrets sealed with the root key.
@@ -181,6 +449,10 @@ pub struct ControlState {
     pub tenants: BTreeMap<TenantId, Tenant>,
     /// Whose each connected asset is.
     pub routes: HashMap<Asset, Route>,
+    /// What there is to know of people.
+    pub people: People,
+    /// The offset behind the last record that asks ingest for fresh data keys.
+    pub data_keys: u64,
 }
 
 /// A client organisation.
@@ -190,6 +462,8 @@ pub struct Tenant {
     pub name: String,
     /// Whether its events flow.
     pub state: TenantState,
+    /// The form of its feed.
+    pub feed: FeedFormat,
 }
 
 /// Whether a tenant's events flow.
@@ -200,6 +474,25 @@ pub enum TenantState {
     Active,
     /// They are parked.
     Suspended,
+    /// They are parked, and what there is is destroyed when the time is over.
+    Terminated {
+        /// When, Unix milliseconds.
+        purge_at_ms: i64,
+    },
+    /// Nothing of it is left.
+    Purged,
+}
+
+impl TenantState {
+    /// The state as its one word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Terminated { .. } => "terminated",
+            Self::Purged => "purged",
+        }
+    }
 }
 
 /// Whose an asset is, and since when.
@@ -226,11 +519,30 @@ impl ControlState {
                 self.apps.remove(app);
             }
             Action::TenantAdded { tenant, name } => {
-                let state = self.tenants.get(tenant).map_or(TenantState::Active, |known| known.state);
-                self.tenants.insert(tenant.clone(), Tenant { name: name.clone(), state });
+                let known = self.tenants.entry(tenant.clone()).or_insert_with(|| Tenant {
+                    name: String::new(),
+                    state: TenantState::Active,
+                    feed: FeedFormat::Clear,
+                });
+                known.name.clone_from(name);
             }
             Action::TenantSuspended { tenant } => self.set_state(tenant, TenantState::Suspended),
             Action::TenantResumed { tenant } => self.set_state(tenant, TenantState::Active),
+            Action::TenantTerminated { tenant, purge_at_ms } => {
+                self.set_state(tenant, TenantState::Terminated { purge_at_ms: *purge_at_ms });
+            }
+            Action::TenantPurged { tenant, .. } => {
+                if let Some(known) = self.tenants.get_mut(tenant) {
+                    known.state = TenantState::Purged;
+                    known.feed = FeedFormat::Clear;
+                }
+                self.routes.retain(|_, route| route.tenant != *tenant);
+            }
+            Action::TenantFeedSet { tenant, feed } => {
+                if let Some(known) = self.tenants.get_mut(tenant) {
+                    known.feed = feed.clone();
+                }
+            }
             Action::AssetConnected { tenant, asset } => {
                 // The first connection wins: the console refuses a second one, and of two that race the later one is void.
                 self.routes
@@ -242,7 +554,25 @@ impl ControlState {
                     self.routes.remove(asset);
                 }
             }
-            Action::QuarantineRedriven { .. } | Action::HolesRerouted { .. } => {}
+            Action::ErasureRequested { .. }
+            | Action::SubjectShredded { .. }
+            | Action::SubjectErased { .. }
+            | Action::SubjectRestricted { .. }
+            | Action::SubjectHeld { .. }
+            | Action::SubjectCorrected { .. }
+            | Action::CallbackReceived { .. }
+            | Action::CallbackAnswered { .. } => self.people.apply(offset, record),
+            Action::KeysRotated { level: KeyLevel::Data, .. } => self.data_keys = offset + 1,
+            // Whoever remembers keys reads them again.
+            Action::KeysRotated { .. } | Action::BackupRestored { .. } => self.people.evictions = offset + 1,
+            Action::QuarantineRedriven { .. }
+            | Action::HolesRerouted { .. }
+            | Action::AssetTokenSet { .. }
+            | Action::SubjectExported { .. }
+            | Action::RetentionSwept { .. }
+            | Action::BackupCreated { .. }
+            | Action::BackupExpired { .. }
+            | Action::ViewRebuilt { .. } => {}
         }
     }
 
@@ -261,7 +591,10 @@ impl ControlState {
 
     fn set_state(&mut self, tenant: &TenantId, state: TenantState) {
         if let Some(known) = self.tenants.get_mut(tenant) {
-            known.state = state;
+            // Nothing brings back what was destroyed.
+            if known.state != TenantState::Purged {
+                known.state = state;
+            }
         }
     }
 }

@@ -50,20 +50,25 @@ pub struct Event {
 impl Event {
     /// The partition it belongs in: that of its conversation, else of its asset.
     pub fn partition(&self, partitions: u32) -> u32 {
-        let hash = match &self.conversation {
-            // Already uniformly random: HMAC output.
-            Some(conversation) => {
-                conversation.as_bytes().iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
-            }
-            None => {
-                let mut hash = crate::partition::Fnv::default();
-                hash.part(self.asset.kind().as_str().as_bytes());
-                hash.part(self.asset.id().as_bytes());
-                hash.finish()
-            }
-        };
-        crate::partition::of(hash, partitions)
+        partition(self.conversation.as_ref(), &self.asset, partitions)
     }
+}
+
+/// The partition of what happened in this conversation, or else to this asset.
+pub(crate) fn partition(conversation: Option<&ConversationId>, asset: &Asset, partitions: u32) -> u32 {
+    let hash = match conversation {
+        // Already uniformly random: HMAC output.
+        Some(conversation) => {
+            conversation.as_bytes().iter().take(8).fold(0, |hash, byte| (hash << 8) | u64::from(*byte))
+        }
+        None => {
+            let mut hash = crate::partition::Fnv::default();
+            hash.part(asset.kind().as_str().as_bytes());
+            hash.part(asset.id().as_bytes());
+            hash.finish()
+        }
+    };
+    crate::partition::of(hash, partitions)
 }
 
 /// What an [`Item`](crate::Item) needs from its surroundings to become an event.
@@ -126,13 +131,17 @@ pub enum Kind {
     PostbackReceived,
     /// The person came through a link or an ad. Content: `Referral`.
     ReferralReceived,
+    /// A message's file is in the store. Made by Tidings itself. Content: `File`.
+    AttachmentStored,
+    /// A message's file will not be in the store, and why. Made by Tidings itself. Content: `File`.
+    AttachmentFailed,
     /// Something this version does not read; `source` has it whole. Content: `Unrecognized`.
     Unrecognized,
 }
 
 impl Kind {
     /// Every kind, for metrics and documentation.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::MessageReceived,
         Self::MessageSent,
         Self::MessageEdited,
@@ -143,6 +152,8 @@ impl Kind {
         Self::ConversationDelivered,
         Self::PostbackReceived,
         Self::ReferralReceived,
+        Self::AttachmentStored,
+        Self::AttachmentFailed,
         Self::Unrecognized,
     ];
 
@@ -159,6 +170,8 @@ impl Kind {
             Self::ConversationDelivered => "conversation.delivered",
             Self::PostbackReceived => "postback.received",
             Self::ReferralReceived => "referral.received",
+            Self::AttachmentStored => "attachment.stored",
+            Self::AttachmentFailed => "attachment.failed",
             Self::Unrecognized => "unrecognized",
         }
     }

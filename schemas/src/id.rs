@@ -164,6 +164,17 @@ id128!(
     "a message id"
 );
 
+id128!(
+    /// A file that hangs on a message: keyed hash of the event that named it and its place there.
+    AttachmentId,
+    "an attachment id"
+);
+id128!(
+    /// One person's erasure: random, and all that a receipt says of them beside the subject.
+    ErasureId,
+    "an erasure id"
+);
+
 /// One of Meta's three messaging products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ring::hmac;
 
-use crate::{Asset, ConversationId, EventId, Kind, MessageKey, SubjectId};
+use crate::{Asset, AttachmentId, ConversationId, EventId, Kind, MessageKey, SubjectId};
 
 /// Derives event, message and conversation ids: HMAC-SHA256 over length-prefixed parts, cut to 16 bytes. One per tenant; it
 /// never rotates, because every id hangs on it.
@@ -30,6 +30,17 @@ impl IdKey {
     /// The conversation of a WhatsApp group, whoever writes in it.
     pub fn group_conversation(&self, asset: &Asset, group: &str) -> ConversationId {
         ConversationId::from_bytes(self.derive("conversation", asset, &[b"group", group.as_bytes()]))
+    }
+
+    /// The file at this place of what the event names.
+    pub fn attachment(&self, asset: &Asset, event: EventId, index: usize) -> AttachmentId {
+        let index = (index as u64).to_be_bytes();
+        AttachmentId::from_bytes(self.derive("attachment", asset, &[event.as_bytes(), &index]))
+    }
+
+    /// An event about a file, by its kind: its state is what came of it last, so there is one of each kind.
+    pub fn file_event(&self, kind: Kind, asset: &Asset, attachment: AttachmentId) -> EventId {
+        self.event(kind, asset, &[attachment.as_bytes()])
     }
 
     /// An event by its kind and natural key (`meta-platform.md` §4).

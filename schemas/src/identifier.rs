@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use crate::whatsapp_person::phone;
+use crate::{Asset, AssetKind};
+
 /// What kind of identifier it is. Part of the keyring's lookup, so two kinds never meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IdentifierKind {
@@ -50,5 +53,48 @@ pub struct Identifier {
 impl fmt::Debug for Identifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Identifier({})", self.kind.as_str())
+    }
+}
+
+impl Identifier {
+    /// Everything that an operator may mean by what they type: a phone number in whatever form, or an id that Meta scopes to
+    /// one of these assets. Their values are those that payloads with them are read into.
+    pub fn candidates(value: &str, assets: &[Asset]) -> Vec<Self> {
+        let value = value.trim();
+        let mut found = Vec::new();
+        let mut add = |kind, value: String| {
+            let one = Self { kind, value };
+            if !found.contains(&one) {
+                found.push(one);
+            }
+        };
+        if let Some(number) = phone(value) {
+            add(IdentifierKind::Phone, number);
+        }
+        add(IdentifierKind::ParentBsuid, value.to_owned());
+        for asset in assets {
+            let scoped = format!("{asset}/{value}");
+            match asset.kind() {
+                AssetKind::Messenger => {
+                    add(IdentifierKind::Psid, scoped.clone());
+                    add(IdentifierKind::UserRef, scoped);
+                }
+                AssetKind::Instagram => add(IdentifierKind::Igsid, scoped),
+                AssetKind::Waba => {
+                    add(IdentifierKind::Bsuid, scoped.clone());
+                    add(IdentifierKind::WhatsappUser, scoped);
+                }
+                AssetKind::Whatsapp => {}
+            }
+        }
+        // With its scope in front, whatever is connected now.
+        for kind in
+            [IdentifierKind::Psid, IdentifierKind::Igsid, IdentifierKind::Bsuid, IdentifierKind::WhatsappUser]
+        {
+            if value.contains('/') {
+                add(kind, value.to_owned());
+            }
+        }
+        found
     }
 }

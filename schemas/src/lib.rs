@@ -7,7 +7,9 @@
 
 mod content;
 mod control;
+mod control_people;
 mod event;
+mod facts;
 mod id;
 mod id_key;
 mod identifier;
@@ -17,6 +19,7 @@ mod partition;
 mod pointer;
 mod raw;
 mod reading;
+mod sealed;
 mod split;
 mod time;
 mod topic;
@@ -26,22 +29,29 @@ mod whatsapp_person;
 mod wire;
 
 pub use content::{
-    Attachment, Button, ContactCard, ContactProfile, Content, DeliveryStatus, Edited, Location,
-    MessageContent, Order, OrderItem, PlatformError, Postback, Pricing, Reaction, Referral, ReplyTo, Source,
-    Status, Unrecognized, Watermark,
+    Attachment, Button, ContactCard, ContactProfile, Content, DeliveryStatus, Edited, FileOutcome, FileState,
+    Location, MessageContent, Order, OrderItem, PlatformError, Postback, Pricing, Reaction, Referral,
+    ReplyTo, Source, Status, Unrecognized, Watermark,
 };
 pub use control::{
-    Action, App, AppSecret, ControlRecord, ControlState, Route, SecretRole, Tenant, TenantState,
+    Action, App, AppSecret, ControlRecord, ControlState, FeedFormat, KeyLevel, Route, SecretRole, Tenant,
+    TenantState,
+};
+pub use control_people::{
+    Callback, CallbackKind, Erasure, ErasureReason, ErasureState, People, Person, Receipt,
 };
 pub use event::{Direction, Event, EventContext, Kind};
+pub use facts::{Facts, FileFact};
 pub use id::{
-    AppId, Asset, AssetKind, Channel, ConversationId, EventId, IdError, MessageKey, SubjectId, TenantId,
+    AppId, Asset, AssetKind, AttachmentId, Channel, ConversationId, ErasureId, EventId, IdError, MessageKey,
+    SubjectId, TenantId,
 };
 pub use id_key::IdKey;
 pub use identifier::{Identifier, IdentifierKind};
 pub use partition::shallow_partition;
 pub use pointer::{Outcome, Pointer, Reason};
 pub use raw::{RawPosition, RawPositionError, RawRef, raw_header};
+pub use sealed::{Field, SealedEvent};
 pub use split::{Item, Split, split};
 pub use topic::Topics;
-pub use wire::{DecodeError, Encoded, structured};
+pub use wire::{DecodeError, Encoded, PERSON, RAW_POSITION, structured};

@@ -38,6 +38,8 @@ pub enum Outcome {
         /// Why.
         reason: Reason,
     },
+    /// They are of a person who was forgotten since they happened: Meta's repeats, or ours. Dropped for good.
+    Forgotten,
     /// A valid delivery that holds no item, such as an empty `entry`.
     Empty,
 }
@@ -62,13 +64,15 @@ pub enum Reason {
     TooLarge,
     /// The raw record lacks the headers that ingest always writes.
     NotOurs,
+    /// Its seal does not open: the record was changed since ingest wrote it, or somebody else did.
+    Unopenable,
     /// Reading it failed again and again.
     Crashed,
 }
 
 impl Reason {
     /// Every reason, for metrics and documentation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::EmptyBody,
         Self::NotJson,
         Self::NotAnEnvelope,
@@ -77,6 +81,7 @@ impl Reason {
         Self::TooManyItems,
         Self::TooLarge,
         Self::NotOurs,
+        Self::Unopenable,
         Self::Crashed,
     ];
 
@@ -91,6 +96,7 @@ impl Reason {
             Self::TooManyItems => "too_many_items",
             Self::TooLarge => "too_large",
             Self::NotOurs => "not_ours",
+            Self::Unopenable => "unopenable",
             Self::Crashed => "crashed",
         }
     }
@@ -114,7 +120,7 @@ mod tests {
         let parked = Outcome::Parked { assets: vec!["waba:900".parse().unwrap()] };
         let mut outcomes: Vec<_> =
             Reason::ALL.into_iter().map(|reason| Outcome::Quarantined { reason }).collect();
-        outcomes.extend([parked, Outcome::Empty]);
+        outcomes.extend([parked, Outcome::Forgotten, Outcome::Empty]);
         for outcome in outcomes {
             let pointer = pointer(outcome);
             let json = serde_json::to_string(&pointer).unwrap();

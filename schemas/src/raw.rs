@@ -99,6 +99,8 @@ pub mod raw_header {
     pub const SECRET: &str = "secret";
     /// `Content-Type` as it was received.
     pub const CONTENT_TYPE: &str = "content_type";
+    /// The key that the body is sealed with, wrapped for the router (`docs/keys.md`).
+    pub const KEY: &str = "key";
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::json::Node;
 use crate::whatsapp::List;
 use crate::whatsapp_person::{self, Contacts};
 use crate::{
-    Asset, Direction, Event, EventContext, IdKey, Identifier, Item, Kind, Source, messaging, time,
+    Asset, Direction, Event, EventContext, EventId, IdKey, Identifier, Item, Kind, Source, messaging, time,
     whatsapp_message,
 };
 
@@ -79,6 +79,12 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Meta's time of it.
+    pub(crate) fn at(&self) -> Option<Node<'a>> {
+        let node = self.node();
+        node.get("timestamp").or_else(|| node.get("value")?.get("timestamp"))
+    }
+
     pub(crate) fn note(&self, assets: &[Asset]) -> Noted<'a> {
         match self {
             Self::Messaging { node, .. } => messaging::note(*node, assets.first()),
@@ -113,7 +119,7 @@ impl<'a> Draft<'a> {
         let [id, word, at] = match self {
             Self::Whatsapp { list: List::Statuses, .. } => node.pick(["id", "status", "timestamp"]),
             Self::Whatsapp { .. } => node.pick(["id", "type", "timestamp"]),
-            _ => [None, None, node.get("timestamp").or_else(|| node.get("value")?.get("timestamp"))],
+            _ => [None, None, self.at()],
         };
         let mut natural_key = vec![field.clone()];
         if let Some(id) = id.and_then(Node::scalar) {
@@ -160,8 +166,11 @@ impl Item<'_> {
             (None, Some(subject)) => Some(context.id_key.conversation(&asset, subject)),
             (None, None) => None,
         };
+        let id = context.id_key.event(reading.kind, &asset, &parts);
+        let mut content = reading.content;
+        name_files(&mut content, context.id_key, &asset, id);
         Event {
-            id: context.id_key.event(reading.kind, &asset, &parts),
+            id,
             kind: reading.kind,
             tenant: context.tenant.clone(),
             channel: asset.kind().channel(),
@@ -178,10 +187,22 @@ impl Item<'_> {
             raw: context.raw,
             imported: matches!(&self.draft, Draft::Other { field: Some(field), .. } if field == "history"),
             contact: noted.contact.and_then(profile),
-            content: reading.content,
+            content,
             source: source(self.draft.node()),
             asset,
         }
+    }
+}
+
+/// Gives every file that is to be fetched its id.
+fn name_files(content: &mut Content, id_key: &IdKey, asset: &Asset, event: EventId) {
+    let attachments = match content {
+        Content::Message(message) => &mut message.attachments,
+        Content::Edited(edited) => &mut edited.attachments,
+        _ => return,
+    };
+    for (index, attachment) in attachments.iter_mut().enumerate().filter(|(_, one)| one.is_file()) {
+        attachment.id = Some(id_key.attachment(asset, event, index));
     }
 }
 

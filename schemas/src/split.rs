@@ -53,6 +53,12 @@ impl<'a> Item<'a> {
         &self.noted().persons
     }
 
+    /// When it happened by Meta's clock, Unix milliseconds; as the [`Event`](crate::Event) will have it, told without
+    /// reading what it says.
+    pub fn occurred_ms(&self, received_ms: i64) -> i64 {
+        time::plausible([self.draft.at().and_then(time::millis), self.entry_ms], received_ms)
+    }
+
     pub(crate) fn noted(&self) -> &Noted<'a> {
         self.noted.get_or_init(|| self.draft.note(&self.assets))
     }

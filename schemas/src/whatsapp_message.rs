@@ -192,6 +192,7 @@ fn media(kind: &str, body: Node<'_>) -> Option<Attachment> {
     let [id, url, mime_type, sha256, filename, caption, voice] =
         body.pick(["id", "url", "mime_type", "sha256", "filename", "caption", "voice"]);
     Some(Attachment {
+        id: None,
         kind: kind.to_owned(),
         media_id: id.and_then(scalar),
         url: url.and_then(Node::owned),

@@ -233,7 +233,7 @@ fn same_number(one: &str, other: &str) -> bool {
 }
 
 /// A phone number in plain digits, whatever it is written with; `None` when it is no phone number.
-fn phone(value: &str) -> Option<String> {
+pub(crate) fn phone(value: &str) -> Option<String> {
     let mut digits = String::with_capacity(value.len());
     for character in value.chars() {
         match character {

@@ -1,5 +1,7 @@
 //! Events as Kafka records: CloudEvents 1.0 in binary mode, and the same event as one structured JSON object.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,13 +9,18 @@ use serde_json::value::RawValue;
 
 use crate::content::{ContactProfile, Content};
 use crate::{
-    Asset, Channel, ConversationId, Direction, Event, IdError, Kind, MessageKey, RawPositionError, Source,
-    SubjectId,
+    Asset, Channel, ConversationId, Direction, Event, EventId, IdError, Kind, MessageKey, RawPosition,
+    RawPositionError, Source, SubjectId, TenantId,
 };
 
 const TYPE_PREFIX: &str = "org.tidings.";
 const TYPE_SUFFIX: &str = ".v1";
 const JSON: &str = "application/json";
+const JOSE: &str = "application/jose";
+/// The header that names an event's person: a subject, which says nothing by itself.
+pub const PERSON: &str = "ce_person";
+/// The header that tells which part of which delivery an event was read from.
+pub const RAW_POSITION: &str = "ce_rawposition";
 
 /// An event as a record.
 #[derive(Clone)]
@@ -41,6 +48,9 @@ pub enum DecodeError {
     /// A type that this version does not know.
     #[error("the record's type is not one this version reads")]
     UnknownType,
+    /// A sealed part is not in base64.
+    #[error("a sealed part of the record's value is unusable")]
+    Sealed,
     /// The value is not this type's data. The position says where; the text is never part of it.
     #[error("the record's value is not the data of its type (line {line}, column {column})")]
     Data {
@@ -53,7 +63,7 @@ pub enum DecodeError {
 
 impl DecodeError {
     // serde_json's own text may quote the value, which is personal data.
-    fn data(error: &serde_json::Error) -> Self {
+    pub(crate) fn data(error: &serde_json::Error) -> Self {
         Self::Data { line: error.line(), column: error.column() }
     }
 }
@@ -101,6 +111,7 @@ impl Serialize for Content {
             Self::Watermark(content) => content.serialize(serializer),
             Self::Postback(content) => content.serialize(serializer),
             Self::Referral(content) => content.serialize(serializer),
+            Self::File(content) => content.serialize(serializer),
             Self::Unrecognized(content) => content.serialize(serializer),
         }
     }
@@ -146,24 +157,24 @@ impl Event {
             content: ContentOut { content: &self.content, contact: &self.contact, source: &self.source },
         };
         let value = serde_json::to_vec(&data).expect("string keys and plain values always serialize");
-        let id = self.id.to_string();
-        let kind = self.kind.as_str();
-        let subject = self.conversation.map_or_else(|| self.asset.to_string(), |id| id.to_string());
-        Encoded {
-            key: Bytes::from(id.clone()),
-            headers: vec![
-                ("ce_specversion", "1.0".to_owned()),
-                ("ce_id", id),
-                ("ce_type", format!("{TYPE_PREFIX}{kind}{TYPE_SUFFIX}")),
-                ("ce_source", format!("urn:tidings:{}", self.asset)),
-                ("ce_subject", subject),
-                ("ce_time", rfc3339(self.occurred_ms)),
-                ("ce_tenant", self.tenant.to_string()),
-                ("ce_dataschema", format!("urn:tidings:schema:{kind}:v1")),
-                ("ce_rawposition", self.raw.to_string()),
-                ("content-type", JSON.to_owned()),
-            ],
-            value: Bytes::from(value),
+        self.head().encode("v1", JSON, Bytes::from(value))
+    }
+
+    /// The event as a record whose data was encrypted as a whole: a JWE in compact form.
+    pub fn encode_jwe(&self, jwe: String) -> Encoded {
+        self.head().encode("v1", JOSE, Bytes::from(jwe))
+    }
+
+    const fn head(&self) -> Head<'_> {
+        Head {
+            id: self.id,
+            kind: self.kind,
+            tenant: &self.tenant,
+            asset: &self.asset,
+            conversation: self.conversation,
+            subject: self.subject,
+            occurred_ms: self.occurred_ms,
+            raw: self.raw,
         }
     }
 
@@ -173,13 +184,9 @@ impl Event {
     /// A record of another kind, or of a version this one does not know.
     pub fn decode<'h>(headers: impl Fn(&str) -> Option<&'h str>, value: &[u8]) -> Result<Self, DecodeError> {
         let header = |name: &'static str| headers(name).ok_or(DecodeError::Missing(name));
-        let kind = header("ce_type")?
-            .strip_prefix(TYPE_PREFIX)
-            .and_then(|kind| kind.strip_suffix(TYPE_SUFFIX))
-            .and_then(Kind::from_word)
-            .ok_or(DecodeError::UnknownType)?;
+        let kind = kind_of(&headers)?;
         let data: DataIn<'_> = serde_json::from_slice(value).map_err(|error| DecodeError::data(&error))?;
-        let beside: Beside = part(data.content)?;
+        let beside: Beside = part(data.content.get())?;
         Ok(Self {
             id: header("ce_id")?.parse()?,
             kind,
@@ -196,17 +203,81 @@ impl Event {
             raw: header("ce_rawposition")?.parse()?,
             imported: data.imported,
             contact: beside.contact,
-            content: content(kind, data.content)?,
+            content: content(kind, data.content.get())?,
             source: beside.source,
         })
     }
 }
 
-fn part<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Result<T, DecodeError> {
-    serde_json::from_str(raw.get()).map_err(|error| DecodeError::data(&error))
+/// What stands beside every event's data, as CloudEvents attributes.
+pub(crate) struct Head<'a> {
+    pub(crate) id: EventId,
+    pub(crate) kind: Kind,
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) asset: &'a Asset,
+    pub(crate) conversation: Option<ConversationId>,
+    pub(crate) subject: Option<SubjectId>,
+    pub(crate) occurred_ms: i64,
+    pub(crate) raw: RawPosition,
 }
 
-fn content(kind: Kind, raw: &RawValue) -> Result<Content, DecodeError> {
+impl Head<'_> {
+    /// The record with this data, of this version of its schema.
+    pub(crate) fn encode(&self, schema: &str, content_type: &str, value: Bytes) -> Encoded {
+        let id = self.id.to_string();
+        let kind = self.kind.as_str();
+        let subject = self.conversation.map_or_else(|| self.asset.to_string(), |id| id.to_string());
+        let mut headers = vec![
+            ("ce_specversion", "1.0".to_owned()),
+            ("ce_id", id.clone()),
+            ("ce_type", format!("{TYPE_PREFIX}{kind}{TYPE_SUFFIX}")),
+            ("ce_source", format!("urn:tidings:{}", self.asset)),
+            ("ce_subject", subject),
+            ("ce_time", rfc3339(self.occurred_ms)),
+            ("ce_tenant", self.tenant.to_string()),
+            ("ce_dataschema", format!("urn:tidings:schema:{kind}:{schema}")),
+            (RAW_POSITION, self.raw.to_string()),
+            ("content-type", content_type.to_owned()),
+        ];
+        if let Some(person) = self.subject {
+            headers.push((PERSON, person.to_string()));
+        }
+        Encoded { key: Bytes::from(id), headers, value }
+    }
+}
+
+pub(crate) fn header_of<'h>(
+    headers: &impl Fn(&str) -> Option<&'h str>,
+    name: &'static str,
+) -> Result<&'h str, DecodeError> {
+    headers(name).ok_or(DecodeError::Missing(name))
+}
+
+/// What happened, by a record's headers.
+pub(crate) fn kind_of<'h>(headers: &impl Fn(&str) -> Option<&'h str>) -> Result<Kind, DecodeError> {
+    header_of(headers, "ce_type")?
+        .strip_prefix(TYPE_PREFIX)
+        .and_then(|kind| kind.strip_suffix(TYPE_SUFFIX))
+        .and_then(Kind::from_word)
+        .ok_or(DecodeError::UnknownType)
+}
+
+impl Content {
+    /// The content of that kind of event, from its JSON.
+    ///
+    /// # Errors
+    /// It is not that kind's content.
+    pub fn from_json(kind: Kind, json: &[u8]) -> Result<Self, DecodeError> {
+        let text = std::str::from_utf8(json).map_err(|_| DecodeError::Data { line: 1, column: 0 })?;
+        content(kind, text)
+    }
+}
+
+fn part<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, DecodeError> {
+    serde_json::from_str(json).map_err(|error| DecodeError::data(&error))
+}
+
+fn content(kind: Kind, raw: &str) -> Result<Content, DecodeError> {
     Ok(match kind {
         Kind::MessageReceived | Kind::MessageSent => Content::Message(part(raw)?),
         Kind::MessageEdited => Content::Edited(part(raw)?),
@@ -216,6 +287,7 @@ fn content(kind: Kind, raw: &RawValue) -> Result<Content, DecodeError> {
         Kind::ConversationRead | Kind::ConversationDelivered => Content::Watermark(part(raw)?),
         Kind::PostbackReceived => Content::Postback(part(raw)?),
         Kind::ReferralReceived => Content::Referral(part(raw)?),
+        Kind::AttachmentStored | Kind::AttachmentFailed => Content::File(part(raw)?),
         Kind::Unrecognized => Content::Unrecognized(part(raw)?),
     })
 }
@@ -226,10 +298,10 @@ fn rfc3339(ms: i64) -> String {
     format!("{time:.3}")
 }
 
-/// The record as one CloudEvents 1.0 structured-mode JSON object. `value` is embedded byte for byte.
+/// The record as one CloudEvents 1.0 structured-mode JSON object. JSON is embedded byte for byte, anything else in base64.
 ///
 /// # Errors
-/// A record without the attributes that CloudEvents demands, or whose value is not JSON.
+/// A record without the attributes that CloudEvents demands, or whose value is not the JSON it says it is.
 pub fn structured<'h>(
     headers: impl Fn(&str) -> Option<&'h str>,
     value: &[u8],
@@ -251,10 +323,21 @@ pub fn structured<'h>(
         dataschema: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         rawposition: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        person: Option<&'a str>,
         datacontenttype: &'a str,
-        data: &'a RawValue,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<&'a RawValue>,
+        // As CloudEvents wants it, whatever is no JSON.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data_base64: Option<String>,
     }
     let header = |name: &'static str| headers(name).ok_or(DecodeError::Missing(name));
+    let datacontenttype = headers("content-type").unwrap_or(JSON);
+    let data: Option<&RawValue> = match datacontenttype {
+        JSON => Some(serde_json::from_slice(value).map_err(|error| DecodeError::data(&error))?),
+        _ => None,
+    };
     let event = Structured {
         specversion: header("ce_specversion")?,
         id: header("ce_id")?,
@@ -264,9 +347,11 @@ pub fn structured<'h>(
         time: headers("ce_time"),
         tenant: headers("ce_tenant"),
         dataschema: headers("ce_dataschema"),
-        rawposition: headers("ce_rawposition"),
-        datacontenttype: headers("content-type").unwrap_or(JSON),
-        data: serde_json::from_slice(value).map_err(|error| DecodeError::data(&error))?,
+        rawposition: headers(RAW_POSITION),
+        person: headers(PERSON),
+        datacontenttype,
+        data,
+        data_base64: data.is_none().then(|| STANDARD.encode(value)),
     };
     Ok(serde_json::to_string(&event).expect("string keys and plain values always serialize"))
 }

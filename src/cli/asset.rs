@@ -1,11 +1,15 @@
 //! `tidings asset`: which pages, accounts and numbers are whose.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 use console::wire::{AssetAnswer, List, Removed};
 use reqwest::Method;
 use schemas::{AssetKind, TenantId};
+use secrecy::ExposeSecret;
+use serde_json::json;
 
-use crate::cli::client::ClientArgs;
+use crate::cli::client::{Client, ClientArgs, token};
 use crate::cli::failure::Failure;
 use crate::cli::print;
 
@@ -15,6 +19,7 @@ Examples:
   tidings asset connect acme instagram 17841400000    # an account, by account id
   tidings asset connect acme whatsapp 106540352242    # a number, by phone_number_id
   tidings asset connect acme waba 102290129340        # every number of a WhatsApp business account
+  tidings asset connect acme whatsapp 106540352242 --access-token-file token.txt   # and fetch what people attach
   tidings asset list acme
 
 What arrived for an asset before it was connected is parked, not lost: connecting routes it.";
@@ -31,7 +36,21 @@ pub(crate) struct AssetArgs {
 #[derive(Debug, Subcommand)]
 enum AssetCommand {
     /// Connect an asset to a tenant; what was parked for it is routed now
-    Connect(Named),
+    Connect {
+        #[command(flatten)]
+        named: Named,
+        /// File that holds the access token its media is fetched with; kept sealed
+        #[arg(long, value_name = "FILE")]
+        access_token_file: Option<PathBuf>,
+    },
+    /// Set the access token that an asset's media is fetched with
+    Token {
+        #[command(flatten)]
+        named: Named,
+        /// File that holds the access token; kept sealed
+        #[arg(long, value_name = "FILE")]
+        access_token_file: PathBuf,
+    },
     /// Disconnect an asset; what arrives for it from here on is parked
     Disconnect(Named),
     /// List the connected assets
@@ -57,11 +76,28 @@ impl Named {
     }
 }
 
+async fn set_token(client: &Client, named: &Named, file: &Path) -> Result<AssetAnswer, Failure> {
+    let token = token(file)?;
+    let [a, b, c, d, e] = named.path();
+    client.put(&[a, b, c, d, e, "token"], &json!({ "access_token": token.expose_secret() })).await
+}
+
 pub(crate) async fn run(args: AssetArgs) -> Result<(), Failure> {
     let client = args.client.client()?;
     let as_json = args.client.json;
     match args.command {
-        AssetCommand::Connect(named) => {
+        AssetCommand::Token { named, access_token_file } => {
+            let asset = set_token(&client, &named, &access_token_file).await?;
+            if as_json {
+                return print::json(&asset);
+            }
+            print::line(&format!("{} has an access token of tenant {}", asset.asset, asset.tenant))
+        }
+        AssetCommand::Connect { named, access_token_file } => {
+            // First the token: what was parked is routed at once, and its media is fetched then.
+            if let Some(file) = &access_token_file {
+                set_token(&client, &named, file).await?;
+            }
             let asset: AssetAnswer = client.act(Method::PUT, &named.path()).await?;
             if as_json {
                 return print::json(&asset);

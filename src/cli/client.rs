@@ -10,6 +10,7 @@ use reqwest::{Method, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 
 use crate::cli::failure::{Exit, Failure};
 
@@ -146,6 +147,60 @@ impl Client {
     /// Sends a JSON body.
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<T, Failure> {
         self.answer(self.request(Method::POST, path, &[]).json(body)).await
+    }
+
+    /// Sends a JSON body to what the path and the query name.
+    pub(crate) async fn post_with<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        body: &Value,
+    ) -> Result<T, Failure> {
+        self.answer(self.request(Method::POST, path, query).json(body)).await
+    }
+
+    /// Sends a JSON body that replaces what is there.
+    pub(crate) async fn put<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<T, Failure> {
+        self.answer(self.request(Method::PUT, path, &[]).json(body)).await
+    }
+
+    /// Writes a streamed answer into a file: whole, or nothing of it. Tells how many bytes there were.
+    pub(crate) async fn save(&self, path: &[&str], file: &Path) -> Result<u64, Failure> {
+        let response =
+            self.request(Method::GET, path, &[]).send().await.map_err(|cause| self.silent(&cause))?;
+        let mut chunks = accepted(response).await?.bytes_stream();
+        let cannot = |cause: std::io::Error| {
+            Failure::usage(
+                format!("the file {} cannot be written: {cause}", file.display()),
+                "--out names a file of your own",
+            )
+        };
+        let mut name = file.file_name().unwrap_or_default().to_owned();
+        name.push(".part");
+        let beside = file.with_file_name(name);
+        let mut to = tokio::fs::File::create(&beside).await.map_err(cannot)?;
+        let mut bytes = 0;
+        while let Some(chunk) = chunks.next().await {
+            let written = match chunk {
+                Ok(chunk) => {
+                    bytes += chunk.len() as u64;
+                    to.write_all(&chunk).await.map_err(cannot)
+                }
+                Err(_) => Err(Failure::new(
+                    Exit::Unreachable,
+                    "the file broke off before its end",
+                    "nothing was written; run the command again",
+                )),
+            };
+            if let Err(failure) = written {
+                // Best effort: the failure is what counts.
+                let _ = tokio::fs::remove_file(&beside).await;
+                return Err(failure);
+            }
+        }
+        to.flush().await.map_err(cannot)?;
+        tokio::fs::rename(&beside, file).await.map_err(cannot)?;
+        Ok(bytes)
     }
 
     /// Does something that needs no body.

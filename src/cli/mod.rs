@@ -2,11 +2,14 @@
 
 mod app;
 mod asset;
+mod attachment;
 mod audit;
 mod client;
 mod conversation;
 mod event;
 mod failure;
+mod key;
+mod person;
 mod print;
 mod quarantine;
 mod serve;
@@ -57,6 +60,14 @@ enum Command {
     Asset(asset::AssetArgs),
     /// Who wrote with a tenant, and what
     Conversation(conversation::ConversationArgs),
+    /// Find, export, correct, restrict, hold and forget people
+    Person(person::PersonArgs),
+    /// What became of requests to forget people
+    Erasure(person::ErasureArgs),
+    /// Files that people sent
+    Attachment(attachment::AttachmentArgs),
+    /// Key files, and replacing keys
+    Key(key::KeyArgs),
     /// A tenant's feed, as CloudEvents
     Event(event::EventArgs),
     /// Deliveries that could not be used
@@ -75,7 +86,9 @@ enum Command {
     Router(crate::role::RouterArgs),
     /// Role: fold events into views (on Kafka)
     Projector(crate::role::ProjectorArgs),
-    /// Role: serve the admin API (on Kafka)
+    /// Role: fetch and store what people attach (on Kafka)
+    Attachments(crate::role::AttachmentsArgs),
+    /// Role: serve the admin API, and do what it is asked (on Kafka)
     Console(crate::role::ConsoleArgs),
 }
 
@@ -114,6 +127,7 @@ fn runtime(command: &Command) -> anyhow::Result<tokio::runtime::Runtime> {
         | Command::Ingest(_)
         | Command::Router(_)
         | Command::Projector(_)
+        | Command::Attachments(_)
         | Command::Console(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
@@ -127,12 +141,17 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Ingest(args) => return crate::role::ingest(args).await,
         Command::Router(args) => return crate::role::router(args).await,
         Command::Projector(args) => return crate::role::projector(args).await,
+        Command::Attachments(args) => return crate::role::attachments(args).await,
         Command::Console(args) => return crate::role::console(args).await,
         Command::Migrate(args) => crate::role::migrate(args).await?,
         Command::App(args) => app::run(args).await?,
         Command::Tenant(args) => tenant::run(args).await?,
         Command::Asset(args) => asset::run(args).await?,
         Command::Conversation(args) => conversation::run(args).await?,
+        Command::Person(args) => person::person(args).await?,
+        Command::Erasure(args) => person::erasure(args).await?,
+        Command::Attachment(args) => attachment::run(args).await?,
+        Command::Key(args) => key::run(args).await?,
         Command::Event(args) => event::run(args).await?,
         Command::Quarantine(args) => quarantine::run(args).await?,
         Command::Audit(args) => audit::run(args).await?,
@@ -172,7 +191,7 @@ mod tests {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             crate::role::without_log(&error, line.split(' ').skip(1).map(ToOwned::to_owned))
         };
-        for role in ["ingest", "router", "projector", "console"] {
+        for role in ["ingest", "router", "projector", "attachments", "console"] {
             let failure = refused(&format!("tidings {role}")).unwrap();
             assert!(failure.help.contains("--kafka"), "{role}");
         }
@@ -196,6 +215,20 @@ mod tests {
             "asset connect acme whatsapp 111",
             "asset disconnect acme waba 111",
             "asset list",
+            "asset connect acme whatsapp 111 --access-token-file f",
+            "tenant feed acme --format jwe --public-jwk f",
+            "tenant feed acme --format clear",
+            "tenant terminate acme",
+            "person find acme 15551234567 --json",
+            "person erase acme 00112233445566778899aabbccddeeff --json",
+            "person erase acme 00112233445566778899aabbccddeeff --no-wait",
+            "person export acme 00112233445566778899aabbccddeeff --out d",
+            "person correct acme 00112233445566778899aabbccddeeff --name n",
+            "person restrict acme 00112233445566778899aabbccddeeff",
+            "person hold acme 00112233445566778899aabbccddeeff --days 30",
+            "erasure list --json",
+            "erasure show 00112233445566778899aabbccddeeff --json",
+            "attachment get acme 00112233445566778899aabbccddeeff --out f",
             "conversation list acme --json",
             "conversation show acme 00 --json",
             "event list acme --json",

@@ -9,6 +9,7 @@ use schemas::Topics;
 use secrecy::SecretString;
 use serde::Serialize;
 
+use crate::blobs::BlobArgs;
 use crate::cli::failure::Failure;
 use crate::cli::print;
 use crate::edge::EdgeArgs;
@@ -22,7 +23,7 @@ Examples:
   tidings up --data ./tidings --listen 0.0.0.0:443 --tls-certificate chain.pem --tls-key key.pem
   tidings up --data ./tidings --kafka broker1:9092,broker2:9092,broker3:9092
 
-DIR holds everything: the log, PostgreSQL, the root key (back it up!) and the admin token. One process
+DIR holds everything: the log, PostgreSQL, attachments, the root key (back it up!) and the admin token. One process
 at a time uses it. Ctrl-C and SIGTERM stop it in order; after a kill it goes on where it was.";
 
 #[derive(Debug, Args)]
@@ -52,8 +53,13 @@ pub(crate) struct UpArgs {
     /// Print the ready line as JSON
     #[arg(long)]
     json: bool,
+    /// Another Graph API than Meta's; its host is then the one allowed origin of media
+    #[arg(long, env = "TIDINGS_GRAPH_URL", value_name = "URL")]
+    graph_url: Option<String>,
     #[command(flatten)]
     edge: EdgeArgs,
+    #[command(flatten)]
+    blobs: BlobArgs,
     #[command(flatten)]
     kafka_args: KafkaArgs,
     #[command(flatten)]
@@ -76,6 +82,8 @@ pub(crate) async fn up(args: UpArgs) -> Result<ExitCode, Failure> {
         admin_listen: args.admin_listen,
         kafka: args.kafka.as_deref().map(|brokers| args.kafka_args.config(brokers)).transpose()?,
         postgres: args.postgres.map(|views| Postgres { views, keyring: args.keyring }),
+        blobs: args.blobs.config()?,
+        graph_url: args.graph_url,
         topics: Topics::new(args.topic_prefix),
         edge: args.edge.config(),
         ..Options::new(args.data)

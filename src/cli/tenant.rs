@@ -1,9 +1,11 @@
 //! `tidings tenant`: the client organisations.
 
-use clap::{Args, Subcommand};
-use console::wire::{List, TenantAnswer};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use console::wire::{FeedAnswer, List, TenantAnswer};
 use reqwest::Method;
-use schemas::{TenantId, TenantState};
+use schemas::TenantId;
 use serde_json::json;
 
 use crate::cli::client::ClientArgs;
@@ -15,7 +17,9 @@ Examples:
   tidings tenant add acme --name 'Acme Relief'
   tidings tenant list
   tidings tenant suspend acme    # its events are parked …
-  tidings tenant resume acme     # … and flow again, the parked ones first";
+  tidings tenant resume acme     # … and flow again, the parked ones first
+  tidings tenant feed acme --format jwe --public-jwk acme.jwk.json
+  tidings tenant terminate acme  # in 30 days nothing of it is left";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -43,6 +47,25 @@ enum TenantCommand {
         /// Its id
         tenant: TenantId,
     },
+    /// Set the form of a tenant's feed: JSON in clear, or JWE that only the tenant can open
+    Feed {
+        /// Its id
+        tenant: TenantId,
+        /// The form
+        #[arg(long, value_enum)]
+        format: Format,
+        /// With jwe: the tenant's public key, as a JWK
+        #[arg(long, value_name = "FILE", required_if_eq("format", "jwe"))]
+        public_jwk: Option<PathBuf>,
+    },
+    /// End a tenant: its events are parked, and everything of it is destroyed when its time is over
+    Terminate {
+        /// Its id
+        tenant: TenantId,
+        /// In so many days; until then, `resume` keeps it after all
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        days: u32,
+    },
     /// Let a suspended tenant's events flow again
     Resume {
         /// Its id
@@ -63,6 +86,19 @@ pub(crate) async fn run(args: TenantArgs) -> Result<(), Failure> {
         TenantCommand::Resume { tenant } => {
             client.act(Method::POST, &["tenants", tenant.as_str(), "resume"]).await?
         }
+        TenantCommand::Terminate { tenant, days } => {
+            client.post(&["tenants", tenant.as_str(), "terminate"], &json!({ "days": days })).await?
+        }
+        TenantCommand::Feed { tenant, format, public_jwk } => {
+            let jwk = public_jwk.as_deref().map(read).transpose()?;
+            let body = json!({ "format": format.as_str(), "jwk": jwk });
+            let feed: FeedAnswer = client.put(&["tenants", tenant.as_str(), "feed"], &body).await?;
+            if as_json {
+                return print::json(&feed);
+            }
+            let key = feed.key.map(|key| format!(", for the key {key}")).unwrap_or_default();
+            return print::line(&format!("the feed {} is {} from here on{key}", feed.feed, feed.format));
+        }
         TenantCommand::List => {
             let tenants: List<TenantAnswer> = client.get(&["tenants"], &[]).await?;
             return print::list(
@@ -71,9 +107,14 @@ pub(crate) async fn run(args: TenantArgs) -> Result<(), Failure> {
                 "no tenants yet; `tidings tenant add TENANT --name NAME` adds one",
                 ["tenant", "name", "state", "assets", "feed"],
                 |tenant| {
-                    let state = state(tenant).to_owned();
                     let assets = tenant.assets.to_string();
-                    [tenant.id.to_string(), tenant.name.clone(), state, assets, tenant.feed.clone()]
+                    [
+                        tenant.id.to_string(),
+                        tenant.name.clone(),
+                        tenant.state.clone(),
+                        assets,
+                        tenant.feed.clone(),
+                    ]
                 },
             );
         }
@@ -85,14 +126,38 @@ pub(crate) async fn run(args: TenantArgs) -> Result<(), Failure> {
         "tenant {} ({}) is {}; its feed is the topic {}",
         tenant.id,
         print::plain(&tenant.name),
-        state(&tenant),
+        tenant.state,
         tenant.feed
-    ))
+    ))?;
+    match &tenant.purge_at {
+        Some(at) => print::line(&format!("everything of it is destroyed at {} (UTC)", print::at(at))),
+        None => Ok(()),
+    }
 }
 
-fn state(tenant: &TenantAnswer) -> &'static str {
-    match tenant.state {
-        TenantState::Active => "active",
-        TenantState::Suspended => "suspended",
+/// The form of a feed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// JSON that whoever may read the topic can read
+    Clear,
+    /// JWE that only the tenant can open
+    Jwe,
+}
+
+impl Format {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clear => "clear",
+            Self::Jwe => "jwe",
+        }
     }
+}
+
+fn read(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|cause| {
+        Failure::usage(
+            format!("the key file {} cannot be read: {cause}", file.display()),
+            "--public-jwk names a file that holds the tenant's public key as a JWK",
+        )
+    })
 }

@@ -15,7 +15,7 @@ Examples:
   tidings verify
   tidings verify --wait 60 --json     # first wait, at most a minute, until nothing is under way
 
-received = routed + unroutable + quarantined, and routed = projected, of each tenant too. A hole is a delivery that the
+received = routed + unroutable + quarantined + forgotten, and routed = projected, of each tenant too. A hole is a delivery that the
 router has passed and of which a part is nowhere: there must never be one. Exit 1 while there is.";
 
 const POLL: Duration = Duration::from_millis(250);
@@ -68,6 +68,7 @@ fn show(equation: &LossEquation) -> Result<(), Failure> {
             row("routed", equation.routed, "became events"),
             row("unroutable", equation.unroutable, "parked until their asset is connected"),
             row("quarantined", equation.quarantined, "unusable; kept, and can be redriven"),
+            row("forgotten", equation.forgotten, "repeats of people who were forgotten since; dropped"),
             row("projected", equation.projected, "events applied to the conversation view"),
             row("pending", equation.pending, "still under way"),
             row("holes", equation.holes, "missing downstream"),

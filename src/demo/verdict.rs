@@ -31,7 +31,8 @@ pub(crate) async fn give(stage: &Stage, board: &mut Board, equation: &LossEquati
     let verdict = stage.ledger.compare(&gather::shown(stage).await?);
     let holds = equation.pending == 0
         && equation.holes == 0
-        && equation.items == equation.routed + equation.unroutable + equation.quarantined
+        && equation.items
+            == equation.routed + equation.unroutable + equation.quarantined + equation.forgotten
         && equation.routed == equation.projected;
     let good = verdict.is_good() && holds && verdict.sent == verdict.acknowledged;
     let conversation = sample::conversation(stage, board.canvas()).await?;

@@ -1,22 +1,25 @@
 //! Starting all parts in one process, and stopping them in order.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use blob::{BlobConfig, BlobStore, LocalS3};
 use eventlog::{EmbeddedConfig, EventLog, KafkaConfig};
+use graph::{Graph, GraphConfig};
 use keyring::Keyring;
 use schemas::Topics;
 use seal::RootKey;
 use service::{Lifecycle, Readiness};
-use store::{KeyringDb, ViewsDb, ViewsRole};
+use store::{KeyringDb, KeyringRole, ViewsDb, ViewsRole};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use crate::parts::{Parts, listen};
+use crate::role::holder;
 use crate::up::database::{Databases, Postgres};
 use crate::up::folder::DataFolder;
 
@@ -28,6 +31,11 @@ const REMIND: Duration = Duration::from_secs(10);
 const PROJECTOR_CONNECTIONS: usize = 12;
 const READER_CONNECTIONS: usize = 8;
 const KEYRING_CONNECTIONS: usize = 8;
+const KEEPER_CONNECTIONS: usize = 4;
+const ATTACHMENTS_CONNECTIONS: usize = 8;
+/// The store of objects is this process's own business.
+const OBJECTS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+const BUCKET: &str = "tidings";
 /// One process is the only member of each of its groups.
 const MEMBER: &str = "up";
 
@@ -43,6 +51,10 @@ pub(crate) struct Options {
     pub(crate) kafka: Option<KafkaConfig>,
     /// A running PostgreSQL instead of a child of our own.
     pub(crate) postgres: Option<Postgres>,
+    /// A bucket instead of a folder in the data folder.
+    pub(crate) blobs: Option<BlobConfig>,
+    /// Another Graph API than Meta's.
+    pub(crate) graph_url: Option<String>,
     /// The names of the topics.
     pub(crate) topics: Topics,
     /// How ingest is set.
@@ -58,6 +70,8 @@ impl Options {
             admin_listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
             kafka: None,
             postgres: None,
+            blobs: None,
+            graph_url: None,
             topics: Topics::default(),
             edge: ingest::Config::default(),
         }
@@ -76,6 +90,7 @@ pub(crate) struct Running {
     life: Lifecycle,
     log: EventLog,
     databases: Databases,
+    objects: Option<LocalS3>,
     // The last to go: nothing uses the folder any more then.
     _folder: DataFolder,
 }
@@ -90,31 +105,66 @@ pub(crate) async fn start(options: Options) -> anyhow::Result<Running> {
     let webhooks = format!("{scheme}://{}", public.local_addr()?);
     let admin = format!("http://{}", private.local_addr()?);
 
-    let root = RootKey::load_or_create(&folder.join("root-key"))?;
+    let root = Arc::new(RootKey::load_or_create(&folder.join("root-key"))?);
     let token = folder.token()?;
     let databases = Databases::open(options.postgres, &folder).await?;
     let log = match options.kafka {
         Some(kafka) => EventLog::kafka(kafka).await?,
         None => EventLog::embedded(EmbeddedConfig::new(folder.private("log")?)).await?,
     };
-    let parts = Parts::open(log.clone(), options.topics, root).await?;
-    let Parts { plane, root, topics, registry, readiness, clock, .. } = parts;
+    let objects = match &options.blobs {
+        Some(_) => None,
+        None => Some(LocalS3::start(&folder.private("objects")?, OBJECTS_LISTEN, BUCKET).await?),
+    };
+    let blobs = options.blobs.or_else(|| objects.as_ref().map(LocalS3::config));
+    let blobs = BlobStore::connect(blobs.context("there is a bucket or a folder")?).await?;
+    let graph = Graph::new(GraphConfig { base: options.graph_url, ..GraphConfig::default() })
+        .context("the Graph API (TIDINGS_GRAPH_URL)")?;
+    let parts = Parts::open(log.clone(), options.topics).await?;
+    let Parts { plane, topics, registry, readiness, clock, .. } = parts;
 
-    let keyring_db =
-        KeyringDb::connect(&databases.keyring, KEYRING_CONNECTIONS).await.context("the keyring")?;
-    let keyring = Keyring::new(keyring_db, root.clone());
-    let writer = ViewsDb::connect(&databases.views, ViewsRole::Projector, PROJECTOR_CONNECTIONS)
-        .await
-        .context("the views")?;
-    let reader = ViewsDb::connect(&databases.views, ViewsRole::Reader, READER_CONNECTIONS)
-        .await
-        .context("the views")?;
+    // Each stage stops when the one before has finished, so what was taken at the door still goes its way.
+    let (working, work_ends) = next_stage();
+    let (serving, serve_ends) = next_stage();
+    life.spawn("control", {
+        let (plane, ends) = (plane.clone(), serve_ends.clone());
+        async move { Ok(plane.follow(ends).await?) }
+    });
+    let views = async |role, connections| {
+        ViewsDb::connect(&databases.views, role, connections).await.context("the views")
+    };
+    let mut keyring = async |name, role| {
+        let db = KeyringDb::connect(&databases.keyring, role, KEYRING_CONNECTIONS).await;
+        let keyring = Keyring::new(db.context("the keyring")?, root.clone());
+        let attending =
+            keyring.clone().attend(holder(name, MEMBER), plane.watch(), clock.clone(), serve_ends.clone());
+        life.spawn("keyring", async move { Ok(attending.await?) });
+        anyhow::Ok(keyring)
+    };
+    let writer = views(ViewsRole::Projector, PROJECTOR_CONNECTIONS).await?;
+    let reader = views(ViewsRole::Reader, READER_CONNECTIONS).await?;
+    let routing = keyring("router", KeyringRole::Router).await?;
+    let opening = keyring("attachments", KeyringRole::Opener).await?;
+    let keeper = keeper::Keeper::new(
+        keeper::Config::default(),
+        log.clone(),
+        plane.clone(),
+        keyring("console", KeyringRole::Keeper).await?,
+        views(ViewsRole::Keeper, KEEPER_CONNECTIONS).await?,
+        blobs.clone(),
+        root.clone(),
+        &topics,
+        &registry,
+        clock.clone(),
+    )?;
+    // Whatever was restored: nobody who was forgotten is known before anything is served.
+    keeper::barrier(&keeper).await.context("replaying the ledger of erasures")?;
 
     let edge = ingest::Edge::new(
         options.edge,
         log.clone(),
         plane.clone(),
-        root.clone(),
+        Arc::new(root.edge()),
         &topics,
         &registry,
         &readiness,
@@ -124,7 +174,8 @@ pub(crate) async fn start(options: Options) -> anyhow::Result<Running> {
         router::Config { member: MEMBER.to_owned(), ..router::Config::default() },
         log.clone(),
         plane.clone(),
-        keyring,
+        routing,
+        root,
         &topics,
         &registry,
         &readiness,
@@ -152,25 +203,36 @@ pub(crate) async fn start(options: Options) -> anyhow::Result<Running> {
         log.clone(),
         plane.clone(),
         reader,
-        root,
+        keeper.clone(),
+        &topics,
+        &registry,
+        &readiness,
+        clock.clone(),
+    )?;
+    let attachments = attachments::Attachments::new(
+        attachments::Config { member: MEMBER.to_owned(), ..attachments::Config::default() },
+        log.clone(),
+        plane.clone(),
+        views(ViewsRole::Attachments, ATTACHMENTS_CONNECTIONS).await?,
+        opening,
+        graph,
+        blobs,
         &topics,
         &registry,
         &readiness,
         clock,
     )?;
 
-    // Each stage stops when the one before has finished, so what was taken at the door still goes its way.
-    let (working, work_ends) = next_stage();
-    let (serving, serve_ends) = next_stage();
     let soft = life.soft();
     life.spawn("ingest", holding(working, edge.serve(public, soft)));
     life.spawn("router", holding(serving.clone(), router.run(work_ends.clone())));
+    life.spawn("attachments", holding(serving.clone(), attachments.run(work_ends.clone())));
+    life.spawn("keeper", holding(serving.clone(), keeper.run(work_ends.clone())));
     life.spawn("projector", holding(serving, projector.run(work_ends)));
-    life.spawn("console", console.serve(private, serve_ends.clone()));
-    life.spawn("control", async move { Ok(plane.follow(serve_ends).await?) });
+    life.spawn("console", console.serve(private, serve_ends));
 
     let token_file = folder.token_file();
-    Ok(Running { webhooks, admin, token_file, readiness, life, log, databases, _folder: folder })
+    Ok(Running { webhooks, admin, token_file, readiness, life, log, databases, objects, _folder: folder })
 }
 
 impl Running {
@@ -203,6 +265,9 @@ impl Running {
         self.log.close(CLOSE).await;
         if let Err(cause) = self.databases.close().await {
             warn!(error = format!("{cause:#}"), "PostgreSQL did not stop in order");
+        }
+        if let Some(objects) = self.objects {
+            objects.stop().await;
         }
         code
     }

@@ -61,7 +61,7 @@ pub(super) async fn rotate(
 ) -> Result<Json<AppAnswer>, Problem> {
     let state = shared.plane.caught_up().await?;
     let known = state.apps.get(&app).ok_or_else(|| no_such_app(&app))?;
-    let rotated = rotated(&app, AppKeys::open(known, &shared.root)?, change)?;
+    let rotated = rotated(&app, AppKeys::open(known, &shared.edge)?, change)?;
     let state = shared.act(Action::AppRotated(seal(&shared, &rotated)?)).await?;
     Ok(Json(shown(&state, &app)?))
 }
@@ -150,7 +150,7 @@ fn seal(shared: &Shared, app: &NewApp) -> Result<App, Problem> {
             ));
         }
     }
-    Ok(app.seal(&shared.root)?)
+    Ok(app.seal(&shared.edge)?)
 }
 
 fn shown(state: &ControlState, app: &AppId) -> Result<AppAnswer, Problem> {

@@ -3,13 +3,17 @@
 use axum::Json;
 use axum::extract::State;
 use schemas::{Action, Asset, AssetKind, TenantId};
+use secrecy::ExposeSecret;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use crate::extract::{Asked, Named};
+use crate::extract::{Asked, Given, Named};
 use crate::problem::Problem;
 use crate::state::Shared;
-use crate::wire::{self, AssetAnswer, List, Removed};
+use crate::wire::{self, AssetAnswer, List, Removed, SetToken};
+
+/// Meta documents no longest one; anything longer is a mistake, such as the wrong file.
+const MAX_TOKEN_BYTES: usize = 4096;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -94,8 +98,44 @@ pub(super) async fn disconnect(
             "`tidings asset list` shows what is connected",
         ));
     }
-    shared.act(Action::AssetDisconnected { tenant, asset: asset.clone() }).await?;
+    shared.act(Action::AssetDisconnected { tenant: tenant.clone(), asset: asset.clone() }).await?;
+    // What is no longer fetched needs no token.
+    shared.keyring.db().remove_token(&tenant, &asset).await?;
     Ok(Json(Removed { removed: format!("asset {asset}") }))
+}
+
+/// Sets the access token that an asset's media is fetched with. It is sealed before it is kept, and never shown again.
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/assets/{channel}/{id}/token", tag = "assets", operation_id = "asset_token",
+    request_body = SetToken,
+    params(("tenant" = String, Path, description = "The tenant's id"),
+        ("channel" = String, Path, description = "`messenger`, `instagram`, `whatsapp` or `waba`"),
+        ("id" = String, Path, description = "Page id, account id, phone_number_id or WhatsApp business account id")),
+    responses((status = 200, body = AssetAnswer), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 409, body = wire::Problem), (status = 422, body = wire::Problem),
+        (status = 500, body = wire::Problem), (status = 503, body = wire::Problem)))]
+pub(super) async fn token(
+    State(shared): State<Shared>,
+    Named((tenant, channel, id)): Named<(TenantId, String, String)>,
+    Given(given): Given<SetToken>,
+) -> Result<Json<AssetAnswer>, Problem> {
+    let asset = parse(&channel, &id)?;
+    let state = shared.plane.caught_up().await?;
+    shared.tenant(&tenant)?;
+    if let Some(route) = state.routes.get(&asset).filter(|route| route.tenant != tenant) {
+        return Err(taken(&asset, &route.tenant));
+    }
+    let length = given.access_token.expose_secret().len();
+    if !(1..=MAX_TOKEN_BYTES).contains(&length)
+        || given.access_token.expose_secret().chars().any(|c| c.is_control() || c.is_whitespace())
+    {
+        return Err(Problem::bad_request(
+            format!("an access token is 1 to {MAX_TOKEN_BYTES} characters without spaces"),
+            "give the file that holds the token alone: --access-token-file FILE",
+        ));
+    }
+    shared.keyring.set_token(&tenant, &asset, &given.access_token, shared.clock.now_ms()).await?;
+    shared.act(Action::AssetTokenSet { tenant: tenant.clone(), asset: asset.clone() }).await?;
+    Ok(Json(answer(&tenant, &asset)))
 }
 
 fn parse(channel: &str, id: &str) -> Result<Asset, Problem> {

@@ -7,6 +7,7 @@ use store::{ConversationCursor, MessageCursor};
 
 use crate::api::paging::{Paging, place, read_place};
 use crate::extract::{Asked, Named};
+use crate::open::Opener;
 use crate::problem::Problem;
 use crate::shown;
 use crate::state::Shared;
@@ -25,7 +26,11 @@ pub(super) async fn list(
     shared.tenant(&tenant)?;
     let after = paging.after(read_place)?.map(|(last_at_ms, id)| ConversationCursor { last_at_ms, id });
     let rows = shared.views.conversations(&tenant, paging.limit()?, after).await?;
-    Ok(Json(paging.page(rows, |row| place(row.last_at_ms, row.id), shown::conversation)?))
+    let opener =
+        Opener::of(&shared.keyring, &tenant, rows.iter().flat_map(shown::sealed_in_conversation)).await?;
+    let state = shared.plane.state();
+    let show = |row| shown::conversation(row, &tenant, &state.people, &opener);
+    Ok(Json(paging.page(rows, |row| place(row.last_at_ms, row.id), show)?))
 }
 
 /// Shows one conversation.
@@ -42,7 +47,8 @@ pub(super) async fn show(
     shared.tenant(&tenant)?;
     let row =
         shared.views.conversation(&tenant, id).await?.ok_or_else(|| no_such_conversation(&tenant, id))?;
-    Ok(Json(shown::conversation(row)))
+    let opener = Opener::of(&shared.keyring, &tenant, shown::sealed_in_conversation(&row)).await?;
+    Ok(Json(shown::conversation(row, &tenant, &shared.plane.state().people, &opener)))
 }
 
 /// Lists a conversation's messages, in order.
@@ -63,7 +69,8 @@ pub(super) async fn messages(
     if rows.is_empty() && shared.views.conversation(&tenant, id).await?.is_none() {
         return Err(no_such_conversation(&tenant, id));
     }
-    Ok(Json(paging.page(rows, |row| place(row.at_ms, row.event), shown::message)?))
+    let opener = Opener::of(&shared.keyring, &tenant, rows.iter().flat_map(shown::sealed_in_message)).await?;
+    Ok(Json(paging.page(rows, |row| place(row.at_ms, row.event), |row| shown::message(row, &opener))?))
 }
 
 fn no_such_conversation(tenant: &TenantId, id: ConversationId) -> Problem {

@@ -3,11 +3,13 @@
 
 mod apps;
 mod assets;
+mod attachments;
 mod audit;
 mod conversations;
 mod events;
 mod ledger;
 mod paging;
+mod people;
 mod quarantine;
 mod status;
 mod tenants;
@@ -26,11 +28,23 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tenants::list, tenants::add))
         .routes(routes!(tenants::suspend))
         .routes(routes!(tenants::resume))
+        .routes(routes!(tenants::terminate))
+        .routes(routes!(tenants::feed))
         .routes(routes!(assets::list))
         .routes(routes!(assets::connect, assets::disconnect))
+        .routes(routes!(assets::token))
         .routes(routes!(conversations::list))
         .routes(routes!(conversations::show))
         .routes(routes!(conversations::messages))
+        .routes(routes!(attachments::get))
+        .routes(routes!(people::find))
+        .routes(routes!(people::erase))
+        .routes(routes!(people::erasures))
+        .routes(routes!(people::erasure))
+        .routes(routes!(people::export))
+        .routes(routes!(people::correct))
+        .routes(routes!(people::restrict))
+        .routes(routes!(people::hold))
         .routes(routes!(events::list))
         .routes(routes!(events::follow))
         .routes(routes!(quarantine::list))

@@ -128,6 +128,9 @@ const fn meaning(reason: Reason) -> &'static str {
         Reason::TooLarge => "an event of it is larger than the log takes",
         Reason::TooManyItems => "it holds more items than any webhook of Meta does",
         Reason::NotOurs => "the record was not written by ingest",
+        Reason::Unopenable => {
+            "its seal does not open: the record was changed since it was received, or ingest did not write it"
+        }
         Reason::Crashed => "reading it failed again and again; a newer version may succeed",
     }
 }

@@ -3,14 +3,18 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use schemas::{Action, ControlState, Tenant, TenantId, TenantState};
+use schemas::{Action, ControlState, FeedFormat, Tenant, TenantId, TenantState};
+use seal::FeedKey;
 
 use crate::extract::{Given, Named};
 use crate::problem::Problem;
 use crate::state::Shared;
-use crate::wire::{self, List, NewTenant, TenantAnswer};
+use crate::wire::{self, FeedAnswer, List, NewTenant, SetFeed, TenantAnswer, Terminate};
 
 const MAX_NAME_CHARS: usize = 200;
+/// How long an ended tenant is kept unless somebody says otherwise (`reliability.md` P10).
+const NOTICE_DAYS: u32 = 30;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Lists the tenants.
 #[utoipa::path(get, path = "/v1/tenants", tag = "tenants", operation_id = "tenant_list",
@@ -39,6 +43,11 @@ pub(super) async fn add(
             "give the organisation's name: `tidings tenant add TENANT --name NAME`",
         ));
     }
+    if let Some(known) = shared.plane.caught_up().await?.tenants.get(&given.id)
+        && known.state == TenantState::Purged
+    {
+        refuse_ended(&given.id, known.state)?;
+    }
     // First the feed: whoever learns of the tenant may append to it at once.
     control::ensure_inbox(&shared.log, &shared.topics, &given.id, shared.config.partitions).await?;
     let before = shared.plane.caught_up().await?;
@@ -60,6 +69,7 @@ pub(super) async fn suspend(
     Named(tenant): Named<TenantId>,
 ) -> Result<Json<TenantAnswer>, Problem> {
     shared.plane.caught_up().await?;
+    refuse_ended(&tenant, shared.tenant(&tenant)?.state)?;
     if shared.tenant(&tenant)?.state != TenantState::Suspended {
         shared.act(Action::TenantSuspended { tenant: tenant.clone() }).await?;
     }
@@ -76,10 +86,83 @@ pub(super) async fn resume(
     Named(tenant): Named<TenantId>,
 ) -> Result<Json<TenantAnswer>, Problem> {
     shared.plane.caught_up().await?;
+    // A tenant that is about to end may be kept after all; one that has ended is gone.
+    if shared.tenant(&tenant)?.state == TenantState::Purged {
+        refuse_ended(&tenant, TenantState::Purged)?;
+    }
     if shared.tenant(&tenant)?.state != TenantState::Active {
         shared.act(Action::TenantResumed { tenant: tenant.clone() }).await?;
     }
     Ok(Json(shown(&shared, &tenant)?))
+}
+
+/// Ends a tenant: its events are parked from here on, and everything of it is destroyed when its time is over.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/terminate", tag = "tenants", operation_id = "tenant_terminate",
+    request_body = Terminate, params(("tenant" = String, Path, description = "The tenant's id")),
+    responses((status = 200, body = TenantAnswer), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 409, body = wire::Problem), (status = 422, body = wire::Problem),
+        (status = 503, body = wire::Problem)))]
+pub(super) async fn terminate(
+    State(shared): State<Shared>,
+    Named(tenant): Named<TenantId>,
+    Given(given): Given<Terminate>,
+) -> Result<Json<TenantAnswer>, Problem> {
+    shared.plane.caught_up().await?;
+    refuse_ended(&tenant, shared.tenant(&tenant)?.state)?;
+    let days = i64::from(given.days.unwrap_or(NOTICE_DAYS));
+    let purge_at_ms = shared.clock.now_ms().saturating_add(days.saturating_mul(DAY_MS));
+    shared.act(Action::TenantTerminated { tenant: tenant.clone(), purge_at_ms }).await?;
+    Ok(Json(shown(&shared, &tenant)?))
+}
+
+/// Sets the form of a tenant's feed, from here on.
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/feed", tag = "tenants", operation_id = "tenant_feed",
+    request_body = SetFeed, params(("tenant" = String, Path, description = "The tenant's id")),
+    responses((status = 200, body = FeedAnswer), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 409, body = wire::Problem), (status = 422, body = wire::Problem),
+        (status = 503, body = wire::Problem)))]
+pub(super) async fn feed(
+    State(shared): State<Shared>,
+    Named(tenant): Named<TenantId>,
+    Given(given): Given<SetFeed>,
+) -> Result<Json<FeedAnswer>, Problem> {
+    shared.plane.caught_up().await?;
+    refuse_ended(&tenant, shared.tenant(&tenant)?.state)?;
+    const HELP: &str = "`tidings tenant feed TENANT --format clear`, or `--format jwe --public-jwk FILE`";
+    let (feed, key) = match (given.format.as_str(), given.jwk) {
+        ("clear", None) => (FeedFormat::Clear, None),
+        ("jwe", Some(jwk)) => {
+            let key = FeedKey::parse(&jwk).map_err(|why| Problem::bad_request(why.to_string(), HELP))?;
+            (FeedFormat::Jwe { jwk }, Some(key))
+        }
+        ("clear", Some(_)) => return Err(Problem::bad_request("a clear feed has no key", HELP)),
+        ("jwe", None) => return Err(Problem::bad_request("a JWE feed needs the tenant's public key", HELP)),
+        _ => return Err(Problem::bad_request("a feed's format is `clear` or `jwe`", HELP)),
+    };
+    if shared.tenant(&tenant)?.feed != feed {
+        shared.act(Action::TenantFeedSet { tenant: tenant.clone(), feed }).await?;
+    }
+    Ok(Json(FeedAnswer {
+        feed: shared.topics.inbox(&tenant),
+        tenant: tenant.to_string(),
+        format: given.format,
+        key: key.as_ref().map(|key| key.thumbprint().to_owned()),
+        algorithm: key.as_ref().map(|key| key.algorithm().to_owned()),
+    }))
+}
+
+fn refuse_ended(tenant: &TenantId, state: TenantState) -> Result<(), Problem> {
+    match state {
+        TenantState::Active | TenantState::Suspended => Ok(()),
+        TenantState::Terminated { .. } => Err(Problem::conflict(
+            format!("tenant {tenant} is ending"),
+            format!("`tidings tenant resume {tenant}` keeps it after all"),
+        )),
+        TenantState::Purged => Err(Problem::conflict(
+            format!("tenant {tenant} has ended, and nothing of it is left"),
+            "choose another id: this one stays taken, for its audit",
+        )),
+    }
 }
 
 fn shown(shared: &Shared, id: &TenantId) -> Result<TenantAnswer, Problem> {
@@ -91,8 +174,17 @@ fn answer(shared: &Shared, state: &ControlState, id: &TenantId, tenant: &Tenant)
     TenantAnswer {
         id: id.clone(),
         name: tenant.name.clone(),
-        state: tenant.state,
+        state: tenant.state.as_str().to_owned(),
+        purge_at: match tenant.state {
+            TenantState::Terminated { purge_at_ms } => Some(wire::time(purge_at_ms)),
+            TenantState::Active | TenantState::Suspended | TenantState::Purged => None,
+        },
         assets: state.routes.values().filter(|route| route.tenant == *id).count(),
         feed: shared.topics.inbox(id),
+        feed_format: match tenant.feed {
+            FeedFormat::Clear => "clear",
+            FeedFormat::Jwe { .. } => "jwe",
+        }
+        .to_owned(),
     }
 }

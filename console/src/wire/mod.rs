@@ -3,11 +3,18 @@
 //!
 //! Times are RFC 3339 in UTC with milliseconds. Ids are text.
 
+mod keep;
 mod operate;
+mod people;
 mod report;
 mod views;
 
+pub use keep::{FeedAnswer, SetFeed, SetToken, Terminate};
 pub use operate::{AppAnswer, AssetAnswer, NewApp, NewTenant, Removed, RotateApp, TenantAnswer};
+pub use people::{
+    Correct, Erase, ErasureAnswer, ExportedConversation, ExportedProfile, Hold, PersonExport, PersonFound,
+    Restrict,
+};
 pub use report::{
     AuditEntry, AuditVerdict, ChainVerdict, LogPosition, LossEquation, Quarantined, QuarantinedDetail,
     Redrive, Redriven, Status, TenantEquation,

@@ -1,6 +1,6 @@
 //! Apps, tenants and assets.
 
-use schemas::{AppId, SecretRole, TenantId, TenantState};
+use schemas::{AppId, SecretRole, TenantId};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -85,13 +85,19 @@ pub struct TenantAnswer {
     pub id: TenantId,
     /// Its name.
     pub name: String,
-    /// `active`, or `suspended`: then its events are parked.
-    #[schema(value_type = String)]
-    pub state: TenantState,
+    /// `active`; `suspended`: its events are parked; `terminated`: the same, and all of it is destroyed at `purge_at`;
+    /// `purged`: it was.
+    pub state: String,
+    /// When everything of it is destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purge_at: Option<String>,
     /// How many assets are connected to it.
     pub assets: usize,
     /// The topic of its feed.
     pub feed: String,
+    /// The form of its feed: `clear` or `jwe`.
+    #[serde(default)]
+    pub feed_format: String,
 }
 
 /// A connected asset.

@@ -101,7 +101,7 @@ pub struct ChainVerdict {
     pub fault: Option<String>,
 }
 
-/// The loss equation: received = routed + unroutable + quarantined, and routed = projected.
+/// The loss equation: received = routed + unroutable + quarantined + forgotten, and routed = projected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LossEquation {
     /// Whether there is no hole.
@@ -116,6 +116,9 @@ pub struct LossEquation {
     pub unroutable: u64,
     /// Items (or whole deliveries) that are in quarantine.
     pub quarantined: u64,
+    /// Items that were dropped for good: their person was forgotten since they happened.
+    #[serde(default)]
+    pub forgotten: u64,
     /// Routed items that the conversation view has applied.
     pub projected: u64,
     /// What is under way: unread deliveries, unread records, events not yet applied. 0 when everything is settled.

@@ -32,6 +32,9 @@ pub struct Contact {
     /// Their user name, where Meta sent one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
+    /// They objected: what is kept of them may not be used.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restricted: bool,
 }
 
 /// One message of a conversation.
@@ -64,6 +67,21 @@ pub struct Message {
 /// A reference to an attachment.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AttachmentView {
+    /// Its id, when it is a file that is fetched and kept: `/v1/tenants/{tenant}/attachments/{id}` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Of a file: `pending` while it is fetched, then `stored`, or `refused`, `expired` or `failed` with a reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Its size, once stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// What its bytes are, once stored; `application/octet-stream` when they are not what they claim to be.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// Why it is not stored, in one word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What it is: `image`, `video`, `audio`, `document`, `sticker`, or Meta's word.
     pub kind: String,
     /// WhatsApp's media id.

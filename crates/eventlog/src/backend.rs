@@ -17,6 +17,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
     async fn ensure(&self, spec: &TopicSpec) -> Result<(), LogError>;
     async fn partitions(&self, topic: &Topic) -> Result<Option<u32>, LogError>;
     async fn bounds(&self, at: &TopicPartition) -> Result<Bounds, LogError>;
+    async fn truncate(&self, at: &TopicPartition) -> Result<(), LogError>;
     async fn committed(&self, group: &str, at: &TopicPartition) -> Result<Option<u64>, LogError>;
     async fn subscribe(&self, subscription: Subscription) -> Result<Box<dyn ConsumerBackend>, LogError>;
     async fn reader(&self, at: &TopicPartition, from: u64) -> Result<Box<dyn ReaderBackend>, LogError>;

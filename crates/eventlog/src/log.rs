@@ -53,6 +53,12 @@ impl EventLog {
         self.0.bounds(at).await
     }
 
+    /// Removes everything a partition holds now. Its offsets go on where they were. Not for a topic that is only compacted:
+    /// there, tombstones remove.
+    pub async fn truncate(&self, at: &TopicPartition) -> Result<(), LogError> {
+        self.0.truncate(at).await
+    }
+
     /// The group's committed position in a partition, if it has one.
     pub async fn committed(&self, group: &str, at: &TopicPartition) -> Result<Option<u64>, LogError> {
         self.0.committed(group, at).await

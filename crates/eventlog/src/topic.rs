@@ -81,6 +81,8 @@ pub enum Retention {
     Forever,
     /// The newest record of each key; a tombstone removes its key.
     Compacted,
+    /// The newest record of each key, at least this long after it was appended; a tombstone removes its key before that.
+    CompactedAge(Duration),
 }
 
 /// Which offsets a partition holds now.

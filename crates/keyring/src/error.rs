@@ -22,6 +22,12 @@ pub enum KeyringError {
         #[source]
         cause: SealError,
     },
+    /// A tenant has no keys, and this process may not make any: nothing was ever sealed for it, or it is gone.
+    #[error("tenant {tenant} has no keys")]
+    NoKeys {
+        /// Which.
+        tenant: TenantId,
+    },
     /// The system gave no random bytes.
     #[error("the system gave no random bytes")]
     Random,
@@ -35,7 +41,7 @@ impl KeyringError {
     pub const fn disposition(&self) -> Disposition {
         match self {
             Self::Store(cause) => cause.disposition(),
-            Self::Keys { .. } | Self::Random | Self::Nobody => Disposition::Stop,
+            Self::Keys { .. } | Self::NoKeys { .. } | Self::Random | Self::Nobody => Disposition::Stop,
         }
     }
 }

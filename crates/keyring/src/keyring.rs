@@ -7,91 +7,284 @@ use std::time::Duration;
 use moka::sync::Cache;
 use ring::rand::{SecureRandom, SystemRandom};
 use schemas::{Identifier, SubjectId, TenantId};
-use seal::RootKey;
-use store::{KeyringDb, Lookup};
+use seal::{Key, RootKey};
+use store::{KeyringDb, Lookup, NOBODY, SubjectKeyRow};
+use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use crate::KeyringError;
 use crate::plan::{plan, subject_of};
+use crate::subject_key::SubjectKey;
 use crate::tenant_keys::{Digest, TenantKeys};
 
-/// How many identifiers a process remembers: about 40 MB when full.
+/// How many identifiers, and how many people's keys, a process remembers: about 40 MB each when full.
 const REMEMBERED: u64 = 200_000;
 /// How long that is believed: an erased person is unknown everywhere after this.
-const BELIEVED: Duration = Duration::from_secs(60);
+pub const BELIEVED: Duration = Duration::from_secs(60);
 const TENANTS: u64 = 10_000;
 /// So many identifiers are asked for, or linked, in one statement.
 const AT_ONCE: usize = 10_000;
+/// People have one key; more once theirs can be replaced too.
+const GENERATION: u16 = 1;
 
 /// The keyring. Clones share its memory and its database.
 #[derive(Clone)]
 pub struct Keyring {
-    db: KeyringDb,
-    root: Arc<RootKey>,
+    pub(crate) db: KeyringDb,
+    pub(crate) root: Arc<RootKey>,
     tenants: Cache<TenantId, Arc<TenantKeys>>,
     // Digests of two tenants never meet: their peppers differ.
     subjects: Cache<Digest, SubjectId>,
+    keys: Cache<(TenantId, SubjectId), Arc<SubjectKey>>,
+    in_use: Arc<RwLock<()>>,
 }
 
-struct Person {
+/// Somebody an event is about.
+#[derive(Debug, Clone)]
+pub struct Person {
+    /// Whose person it is.
+    pub tenant: TenantId,
+    /// Everything that tells who it is.
+    pub identifiers: Vec<Identifier>,
+    /// When it happened, Unix milliseconds: before or after they were forgotten.
+    pub occurred_ms: i64,
+}
+
+/// Who somebody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Whom {
+    /// This subject.
+    Subject(SubjectId),
+    /// Somebody who was forgotten since: what is said of them is dropped.
+    Forgotten,
+}
+
+/// While it is held, nobody is told that this process has forgotten what it had to: keys are in use.
+pub type Lease = OwnedRwLockReadGuard<()>;
+
+/// A person as the database is asked.
+struct Asked {
     tenant: TenantId,
     digests: Vec<Digest>,
+    kinds: Vec<&'static str>,
 }
 
 impl Keyring {
     /// A keyring on this database, whose tenants' keys are sealed with this root key.
     pub fn new(db: KeyringDb, root: Arc<RootKey>) -> Self {
         let subjects = Cache::builder().max_capacity(REMEMBERED).time_to_live(BELIEVED).build();
-        Self { db, root, tenants: Cache::new(TENANTS), subjects }
+        let keys = Cache::builder().max_capacity(REMEMBERED).time_to_live(BELIEVED).build();
+        let tenants = Cache::builder().max_capacity(TENANTS).time_to_live(BELIEVED).build();
+        Self { db, root, tenants, subjects, keys, in_use: Arc::default() }
     }
 
-    /// A tenant's keys; made when it has none yet.
+    /// Held while keys are in use: from looking people up until what was sealed for them is durable.
+    pub async fn lease(&self) -> Lease {
+        self.in_use.clone().read_owned().await
+    }
+
+    /// Forgets everything that is remembered, and waits until no key is in use any more.
+    pub(crate) async fn forget(&self) {
+        self.drop_memory();
+        drop(self.in_use.write().await);
+        // Whoever looked something up before may have remembered it since.
+        self.drop_memory();
+    }
+
+    fn drop_memory(&self) {
+        self.tenants.invalidate_all();
+        self.subjects.invalidate_all();
+        self.keys.invalidate_all();
+    }
+
+    /// A tenant's keys; made when it has none yet and this process may make them.
     ///
     /// # Errors
-    /// The database is away, or the keys were sealed with another root key.
+    /// The database is away, the keys were sealed with another root key, or there are none.
     pub async fn tenant(&self, tenant: &TenantId) -> Result<Arc<TenantKeys>, KeyringError> {
         if let Some(keys) = self.tenants.get(tenant) {
             return Ok(keys);
         }
         let wrong = |cause| KeyringError::Keys { tenant: tenant.clone(), cause };
-        let fresh = TenantKeys::generate(&self.root, tenant).map_err(wrong)?;
-        let row = self.db.tenant_keys(tenant, &fresh).await?;
+        let mut row = self.db.tenant_keys(tenant).await?;
+        if row.as_ref().is_none_or(|row| row.generations.is_empty()) && self.db.role().makes_keys() {
+            let fresh = TenantKeys::generate(&self.root, tenant).map_err(wrong)?;
+            self.db.make_tenant_keys(tenant, &fresh).await?;
+            row = self.db.tenant_keys(tenant).await?;
+        }
+        let row = row.ok_or_else(|| KeyringError::NoKeys { tenant: tenant.clone() })?;
         let keys = Arc::new(TenantKeys::open(&self.root, tenant, &row).map_err(wrong)?);
         self.tenants.insert(tenant.clone(), keys.clone());
         Ok(keys)
     }
 
-    /// The subject of each person, in their order. Any known identifier tells who a person is, the first in the order given
+    /// Who each person is, in their order. Any known identifier tells who a person is, the first in the order given
     /// first; the unknown ones are linked to the same subject. One round trip for all that are not remembered, and a
-    /// transaction when there is something new.
+    /// transaction when there is something new. What happened before its person was forgotten makes nobody.
     ///
     /// # Errors
     /// The database is away; a tenant's keys do not open; a person has no identifier.
-    pub async fn subjects(
-        &self,
-        people: &[(TenantId, Vec<Identifier>)],
-    ) -> Result<Vec<SubjectId>, KeyringError> {
-        let mut persons = Vec::with_capacity(people.len());
-        for (tenant, identifiers) in people {
-            let keys = self.tenant(tenant).await?;
-            let digests: Vec<Digest> = identifiers.iter().map(|identifier| keys.digest(identifier)).collect();
+    pub async fn subjects(&self, people: &[Person]) -> Result<Vec<Whom>, KeyringError> {
+        let mut asked = Vec::with_capacity(people.len());
+        for person in people {
+            let keys = self.tenant(&person.tenant).await?;
+            let digests: Vec<Digest> =
+                person.identifiers.iter().map(|identifier| keys.digest(identifier)).collect();
             if digests.is_empty() {
                 return Err(KeyringError::Nobody);
             }
-            persons.push(Person { tenant: tenant.clone(), digests });
+            let kinds = person.identifiers.iter().map(|identifier| identifier.kind.as_str()).collect();
+            asked.push(Asked { tenant: person.tenant.clone(), digests, kinds });
         }
         let mut known = HashMap::new();
-        let unknown = self.remembered(&persons, &mut known);
-        self.find(&unknown, &mut known).await?;
-        if persons.iter().flat_map(|person| &person.digests).any(|digest| !known.contains_key(digest)) {
-            self.link(&persons, &mut known).await?;
+        let unknown = self.remembered(&asked, &mut known);
+        let forgotten = self.find(&unknown, &mut known).await?;
+        let is_forgotten: Vec<bool> = asked
+            .iter()
+            .zip(people)
+            .map(|(asked, person)| {
+                asked.digests.iter().any(|digest| {
+                    forgotten.get(digest).is_some_and(|erased_ms| person.occurred_ms <= *erased_ms)
+                })
+            })
+            .collect();
+        let alive: Vec<&Asked> =
+            asked.iter().zip(&is_forgotten).filter(|(_, gone)| !**gone).map(|(asked, _)| asked).collect();
+        if alive.iter().flat_map(|person| &person.digests).any(|digest| !known.contains_key(digest))
+            && let Err(cause) = self.link(&alive, &mut known).await
+        {
+            // What is remembered may be what is wrong.
+            self.drop_memory();
+            return Err(cause);
         }
-        persons.iter().map(|person| subject_of(&person.digests, &known).ok_or(KeyringError::Nobody)).collect()
+        let whom = |(person, gone): (&Asked, &bool)| {
+            if *gone {
+                return Ok(Whom::Forgotten);
+            }
+            subject_of(&person.digests, &known).map(Whom::Subject).ok_or(KeyringError::Nobody)
+        };
+        asked.iter().zip(&is_forgotten).map(whom).collect()
+    }
+
+    /// The subject that an identifier leads to, if it leads to one. Makes nobody.
+    ///
+    /// # Errors
+    /// As [`Keyring::subjects`].
+    pub async fn known(
+        &self,
+        tenant: &TenantId,
+        identifiers: &[Identifier],
+    ) -> Result<Vec<SubjectId>, KeyringError> {
+        let keys = self.tenant(tenant).await?;
+        let digests: Vec<_> =
+            identifiers.iter().map(|identifier| (tenant.clone(), keys.digest(identifier))).collect();
+        let found = self.db.find(&digests).await?;
+        let mut subjects: Vec<SubjectId> = found.known.into_iter().map(|(_, _, subject)| subject).collect();
+        subjects.sort();
+        subjects.dedup();
+        Ok(subjects)
+    }
+
+    /// Records user names: an operator may look for people by them.
+    ///
+    /// # Errors
+    /// As [`Keyring::subjects`].
+    pub async fn hint(&self, names: &[(TenantId, SubjectId, String)]) -> Result<(), KeyringError> {
+        let mut hints = Vec::new();
+        for (tenant, subject, name) in names {
+            let digest = self.tenant(tenant).await?.username(name);
+            // Remembered under the digest: most people keep their name.
+            if self.subjects.get(&digest) != Some(*subject) {
+                hints.push((tenant.clone(), digest, *subject));
+            }
+        }
+        if hints.is_empty() {
+            return Ok(());
+        }
+        self.db.hint(&hints).await?;
+        for (_, digest, subject) in hints {
+            self.subjects.insert(digest, subject);
+        }
+        Ok(())
+    }
+
+    /// The people with that user name.
+    ///
+    /// # Errors
+    /// As [`Keyring::subjects`].
+    pub async fn named(&self, tenant: &TenantId, name: &str) -> Result<Vec<SubjectId>, KeyringError> {
+        let digest = self.tenant(tenant).await?.username(name);
+        Ok(self.db.hinted(tenant, &digest).await?)
+    }
+
+    /// The keys of these people, or of tenants themselves where nobody is named, in their order; `None` for whoever was
+    /// forgotten. One round trip for all that are not remembered.
+    ///
+    /// # Errors
+    /// The database is away; keys do not open.
+    pub async fn keys(
+        &self,
+        people: &[(TenantId, Option<SubjectId>)],
+    ) -> Result<Vec<Option<Arc<SubjectKey>>>, KeyringError> {
+        let people: Vec<(TenantId, SubjectId)> =
+            people.iter().map(|(tenant, subject)| (tenant.clone(), subject.unwrap_or(NOBODY))).collect();
+        let mut found: HashMap<(TenantId, SubjectId), Arc<SubjectKey>> = HashMap::new();
+        let mut missing: Vec<(TenantId, SubjectId)> = Vec::new();
+        let mut looked = HashSet::new();
+        for person in &people {
+            if !looked.insert(person) {
+                continue;
+            }
+            match self.keys.get(person) {
+                Some(key) => _ = found.insert(person.clone(), key),
+                None => missing.push(person.clone()),
+            }
+        }
+        if !missing.is_empty() {
+            self.open_keys(&missing, &mut found).await?;
+            missing.retain(|person| !found.contains_key(person));
+            if !missing.is_empty() && self.db.role().makes_keys() {
+                let mut fresh = Vec::new();
+                for (tenant, subject) in &missing {
+                    fresh.push(self.fresh_key(tenant, *subject).await?);
+                }
+                self.db.make_subject_keys(&fresh).await?;
+                self.open_keys(&missing, &mut found).await?;
+            }
+        }
+        Ok(people.iter().map(|person| found.get(person).cloned()).collect())
+    }
+
+    async fn open_keys(
+        &self,
+        people: &[(TenantId, SubjectId)],
+        found: &mut HashMap<(TenantId, SubjectId), Arc<SubjectKey>>,
+    ) -> Result<(), KeyringError> {
+        for some in people.chunks(AT_ONCE) {
+            for row in self.db.subject_keys(some).await? {
+                let SubjectKeyRow { tenant, subject, generation, sealed } = row;
+                let wrong = |cause| KeyringError::Keys { tenant: tenant.clone(), cause };
+                let keys = self.tenant(&tenant).await?;
+                let key = keys.open_subject(&tenant, subject, generation, &sealed).map_err(wrong)?;
+                let key = Arc::new(SubjectKey::new(tenant.clone(), subject, generation, key));
+                self.keys.insert((tenant.clone(), subject), key.clone());
+                found.insert((tenant, subject), key);
+            }
+        }
+        Ok(())
+    }
+
+    async fn fresh_key(&self, tenant: &TenantId, subject: SubjectId) -> Result<SubjectKeyRow, KeyringError> {
+        let wrong = |cause| KeyringError::Keys { tenant: tenant.clone(), cause };
+        let key = Key::generate().map_err(wrong)?;
+        let keys = self.tenant(tenant).await?;
+        let sealed = keys.seal_subject(tenant, subject, GENERATION, &key).map_err(wrong)?;
+        Ok(SubjectKeyRow { tenant: tenant.clone(), subject, generation: GENERATION, sealed })
     }
 
     /// Takes what is remembered; returns the rest.
     fn remembered(
         &self,
-        persons: &[Person],
+        persons: &[Asked],
         known: &mut HashMap<Digest, SubjectId>,
     ) -> Vec<(TenantId, Digest)> {
         let mut unknown = HashSet::new();
@@ -113,22 +306,33 @@ impl Keyring {
         unknown.into_iter().collect()
     }
 
+    /// Learns who is known; returns when those who were forgotten were.
     async fn find(
         &self,
         unknown: &[(TenantId, Digest)],
         known: &mut HashMap<Digest, SubjectId>,
-    ) -> Result<(), KeyringError> {
+    ) -> Result<HashMap<Digest, i64>, KeyringError> {
+        let mut forgotten = HashMap::new();
         for some in unknown.chunks(AT_ONCE) {
             let found = self.db.find(some).await?;
-            self.learn(found, known);
+            for (_, digest, erased_ms) in found.forgotten {
+                forgotten.insert(digest, erased_ms);
+            }
+            for (_, digest, subject) in found.known {
+                // Somebody who came back is asked for each time: their past may still be repeated.
+                if !forgotten.contains_key(&digest) {
+                    self.subjects.insert(digest, subject);
+                }
+                known.insert(digest, subject);
+            }
         }
-        Ok(())
+        Ok(forgotten)
     }
 
     /// Links every digest that has no subject, and learns whose each is once that is settled among all processes.
     async fn link(
         &self,
-        persons: &[Person],
+        persons: &[&Asked],
         known: &mut HashMap<Digest, SubjectId>,
     ) -> Result<(), KeyringError> {
         let digests: Vec<Vec<Digest>> = persons.iter().map(|person| person.digests.clone()).collect();
@@ -149,7 +353,7 @@ impl Keyring {
         // A subject's lookups stay together: the database decides subject by subject who was first.
         let mut by_subject: HashMap<SubjectId, Vec<Lookup>> = HashMap::new();
         for person in persons {
-            for digest in &person.digests {
+            for (digest, kind) in person.digests.iter().zip(&person.kinds) {
                 let Some(subject) = planned.get(digest).filter(|_| !known.contains_key(digest)) else {
                     continue;
                 };
@@ -157,27 +361,27 @@ impl Keyring {
                     by_subject.entry(*subject).or_default().push(Lookup {
                         tenant: person.tenant.clone(),
                         digest: *digest,
+                        kind: (*kind).to_owned(),
                         subject: *subject,
                     });
                 }
             }
         }
         let mut some = Vec::new();
+        let mut fresh = Vec::new();
         let mut groups = by_subject.into_values().peekable();
         while let Some(group) = groups.next() {
+            if let Some(first) = group.first().filter(|first| made.contains(&first.subject)) {
+                fresh.push(self.fresh_key(&first.tenant, first.subject).await?);
+            }
             some.extend(group);
             if some.len() >= AT_ONCE || groups.peek().is_none() {
-                let linked = self.db.link(&std::mem::take(&mut some), &made).await?;
-                self.learn(linked, known);
+                let linked = self.db.link(&std::mem::take(&mut some), &std::mem::take(&mut fresh)).await?;
+                for (_, digest, subject) in linked {
+                    known.insert(digest, subject);
+                }
             }
         }
         Ok(())
-    }
-
-    fn learn(&self, lookups: Vec<Lookup>, known: &mut HashMap<Digest, SubjectId>) {
-        for lookup in lookups {
-            self.subjects.insert(lookup.digest, lookup.subject);
-            known.insert(lookup.digest, lookup.subject);
-        }
     }
 }

@@ -1,4 +1,5 @@
-//! Who is who: a person is a random subject, found by keyed hashes of every identifier that was seen for them.
+//! Who is who, and what opens what they wrote: a person is a random subject, found by keyed hashes of every identifier that
+//! was seen for them, and has a key of their own. Forgetting a person is destroying that key.
 //!
 //! Identifiers come in, subjects go out; nothing here keeps an identifier, in memory or in the database, except as an HMAC
 //! under the tenant's own pepper. Of two processes that meet a person first at the same moment one makes the subject and
@@ -10,10 +11,14 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod error;
+mod holder;
+mod keep;
 mod keyring;
 mod plan;
+mod subject_key;
 mod tenant_keys;
 
 pub use error::{Disposition, KeyringError};
-pub use keyring::Keyring;
+pub use keyring::{BELIEVED, Keyring, Lease, Person, Whom};
+pub use subject_key::SubjectKey;
 pub use tenant_keys::TenantKeys;

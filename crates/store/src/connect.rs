@@ -21,6 +21,10 @@ pub enum ViewsRole {
     Projector,
     /// Reads one tenant's rows at a time.
     Reader,
+    /// Works off the queue of files to fetch, and sees nothing else.
+    Attachments,
+    /// Removes what is no longer kept, of every tenant.
+    Keeper,
 }
 
 impl ViewsRole {
@@ -28,6 +32,8 @@ impl ViewsRole {
         match self {
             Self::Projector => "tidings_projector",
             Self::Reader => "tidings_reader",
+            Self::Attachments => "tidings_attachments",
+            Self::Keeper => "tidings_keeper",
         }
     }
 }

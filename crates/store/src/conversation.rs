@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
-use schemas::{ConversationId, EventId, MessageKey, SubjectId, TenantId};
+use schemas::{AttachmentId, ConversationId, EventId, MessageKey, SubjectId, TenantId};
 use tokio_postgres::types::ToSql;
 
 use crate::coverage::CoverageView;
@@ -31,9 +31,14 @@ pub struct ConversationChanges {
     pub statuses: BTreeMap<(TenantId, MessageKey), StatusChange>,
     /// How far conversations were delivered (2) and read (3).
     pub watermarks: BTreeMap<(TenantId, ConversationId, i16), WatermarkChange>,
+    /// Files that messages name, and what became of them.
+    pub attachments: BTreeMap<(TenantId, AttachmentId), AttachmentChange>,
     /// Which items were applied.
     pub applied: CoverageChange,
 }
+
+/// Held exclusively while people's rows are removed, shared while rows are written.
+pub(crate) const FORGETTING: i64 = 0x7469_6469_6e67_7302;
 
 /// Stands for the people of a group, where a conversation's person would stand. No subject is all zeros.
 pub const SEVERAL: SubjectId = SubjectId::from_bytes([0; 16]);
@@ -56,7 +61,9 @@ pub struct ConversationChange {
 pub struct ContactChange {
     /// When Meta said so, Unix milliseconds.
     pub at_ms: i64,
-    /// The profile.
+    /// The event that said so.
+    pub event: EventId,
+    /// The profile, sealed.
     pub content: Vec<u8>,
 }
 
@@ -71,11 +78,13 @@ pub struct MessageChange {
     pub event: EventId,
     /// Where it belongs.
     pub conversation: ConversationId,
+    /// For whom it is sealed; nobody: for the tenant itself.
+    pub subject: Option<SubjectId>,
     /// `in` or `out`.
     pub direction: &'static str,
     /// What it is, in one word.
     pub kind: String,
-    /// What it says.
+    /// What it says, sealed.
     pub content: Vec<u8>,
 }
 
@@ -95,7 +104,9 @@ pub struct EditChange {
     pub at_ms: i64,
     /// The event.
     pub event: EventId,
-    /// What it says now.
+    /// For whom it is sealed.
+    pub subject: Option<SubjectId>,
+    /// What it says now, sealed.
     pub content: Vec<u8>,
 }
 
@@ -113,10 +124,51 @@ pub struct ReactionChange {
     pub at_ms: i64,
     /// The event.
     pub event: EventId,
+    /// For whom it is sealed.
+    pub subject: Option<SubjectId>,
     /// `in` or `out`.
     pub direction: &'static str,
-    /// The reaction; `None` once removed.
+    /// The reaction, sealed; `None` once removed.
     pub content: Option<Vec<u8>>,
+}
+
+/// A file: where it hangs, what became of it, or both.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttachmentChange {
+    /// Whose it is.
+    pub subject: Option<SubjectId>,
+    /// Where it hangs, once an event has named it.
+    pub named: Option<AttachmentName>,
+    /// What became of it.
+    pub outcome: AttachmentOutcome,
+    /// The newest time of all this, Unix milliseconds.
+    pub at_ms: i64,
+}
+
+/// Where a file hangs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachmentName {
+    /// The message.
+    pub message: MessageKey,
+    /// The event that names it.
+    pub event: EventId,
+    /// Its place there.
+    pub position: i16,
+    /// What it is said to be, in one word.
+    pub kind: String,
+}
+
+/// What became of a file; the highest rank stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AttachmentOutcome {
+    /// 0 pending, 1 failed, 2 expired, 3 refused, 4 stored.
+    pub rank: i16,
+    /// Its size.
+    pub bytes: Option<i64>,
+    /// What its bytes are.
+    pub media_type: Option<String>,
+    /// Why it is not stored, in one word.
+    pub reason: Option<String>,
 }
 
 /// How far a sent message came; only rises.
@@ -147,6 +199,8 @@ impl ViewsDb {
         if !advance(&transaction, step).await? {
             return Ok(Moved::Conflict);
         }
+        // Together with the exclusive lock of whoever forgets people: what they removed is not written again.
+        transaction.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&FORGETTING]).await?;
         conversations(&transaction, changes).await?;
         contacts(&transaction, changes).await?;
         deletions(&transaction, changes).await?;
@@ -155,6 +209,7 @@ impl ViewsDb {
         reactions(&transaction, changes).await?;
         statuses(&transaction, changes).await?;
         watermarks(&transaction, changes).await?;
+        attachments(&transaction, changes).await?;
         mark(&transaction, CoverageView::Conversation, &changes.applied).await?;
         transaction.commit().await?;
         Ok(Moved::Applied)
@@ -191,7 +246,9 @@ async fn conversations(
         rows.values().map(|row| row.subject.as_ref().map(|subject| subject.as_bytes().as_slice())).collect();
     let last: Vec<i64> = rows.values().map(|row| row.last_at_ms).collect();
     let sql = "INSERT INTO conversation AS c (tenant_id, conversation_id, channel, asset, subject_id, last_at_ms)
-         SELECT * FROM unnest($1::text[], $2::bytea[], $3::text[], $4::text[], $5::bytea[], $6::bigint[])
+         SELECT n.* FROM unnest($1::text[], $2::bytea[], $3::text[], $4::text[], $5::bytea[], $6::bigint[])
+              AS n (tenant_id, conversation_id, channel, asset, subject_id, last_at_ms)
+         WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.tenant_id = n.tenant_id AND f.subject_id = n.subject_id)
          ON CONFLICT (tenant_id, conversation_id) DO UPDATE
          SET last_at_ms = GREATEST(c.last_at_ms, excluded.last_at_ms), 
              subject_id = CASE WHEN c.subject_id <> excluded.subject_id THEN $7 ELSE COALESCE(c.subject_id, excluded.subject_id) END
@@ -206,12 +263,15 @@ async fn contacts(transaction: &Transaction<'_>, changes: &ConversationChanges) 
     let tenants = tenants(rows.keys().map(|(tenant, _)| tenant));
     let ids: Vec<&[u8]> = rows.keys().map(|(_, id)| id.as_bytes().as_slice()).collect();
     let at: Vec<i64> = rows.values().map(|row| row.at_ms).collect();
+    let events: Vec<&[u8]> = rows.values().map(|row| row.event.as_bytes().as_slice()).collect();
     let content: Vec<&[u8]> = rows.values().map(|row| row.content.as_slice()).collect();
-    let sql = "INSERT INTO contact AS c (tenant_id, subject_id, at_ms, content)
-         SELECT * FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bytea[])
-         ON CONFLICT (tenant_id, subject_id) DO UPDATE SET at_ms = excluded.at_ms, content = excluded.content
-         WHERE (excluded.at_ms, excluded.content) > (c.at_ms, c.content)";
-    run(transaction, sql, rows.len(), &[&tenants, &ids, &at, &content]).await
+    let sql = "INSERT INTO contact AS c (tenant_id, subject_id, at_ms, event_id, content)
+         SELECT n.* FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bytea[], $5::bytea[])
+              AS n (tenant_id, subject_id, at_ms, event_id, content)
+         WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.tenant_id = n.tenant_id AND f.subject_id = n.subject_id)
+         ON CONFLICT (tenant_id, subject_id) DO UPDATE SET at_ms = excluded.at_ms, event_id = excluded.event_id, content = excluded.content
+         WHERE (excluded.at_ms, excluded.event_id) > (c.at_ms, c.event_id)";
+    run(transaction, sql, rows.len(), &[&tenants, &ids, &at, &events, &content]).await
 }
 
 /// Before messages and edits: those look here before they keep any content.
@@ -239,24 +299,28 @@ async fn messages(transaction: &Transaction<'_>, changes: &ConversationChanges) 
     let tenants = tenants(rows.keys().map(|(tenant, _)| tenant));
     let ids: Vec<&[u8]> = rows.keys().map(|(_, id)| id.as_bytes().as_slice()).collect();
     let conversations: Vec<&[u8]> = rows.values().map(|row| row.conversation.as_bytes().as_slice()).collect();
+    let subjects: Vec<Option<&[u8]>> =
+        rows.values().map(|row| row.subject.as_ref().map(|subject| subject.as_bytes().as_slice())).collect();
     let events: Vec<&[u8]> = rows.values().map(|row| row.event.as_bytes().as_slice()).collect();
     let directions: Vec<&str> = rows.values().map(|row| row.direction).collect();
     let kinds: Vec<&str> = rows.values().map(|row| row.kind.as_str()).collect();
     let imported: Vec<bool> = rows.values().map(|row| row.imported).collect();
     let at: Vec<i64> = rows.values().map(|row| row.at_ms).collect();
     let content: Vec<&[u8]> = rows.values().map(|row| row.content.as_slice()).collect();
-    let sql = "INSERT INTO message AS m (tenant_id, message_id, conversation_id, event_id, direction, kind, imported, at_ms, content)
+    let sql = "INSERT INTO message AS m (tenant_id, message_id, conversation_id, event_id, direction, kind, imported, at_ms, content, subject_id)
          SELECT n.tenant_id, n.message_id, n.conversation_id, n.event_id, n.direction, n.kind, n.imported, n.at_ms,
-                CASE WHEN d.message_id IS NULL THEN n.content ELSE '' END
-         FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::boolean[], $8::bigint[], $9::bytea[])
-              AS n (tenant_id, message_id, conversation_id, event_id, direction, kind, imported, at_ms, content)
+                CASE WHEN d.message_id IS NULL THEN n.content ELSE '' END, n.subject_id
+         FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::boolean[], $8::bigint[], $9::bytea[], $10::bytea[])
+              AS n (tenant_id, message_id, conversation_id, event_id, direction, kind, imported, at_ms, content, subject_id)
          LEFT JOIN message_deletion d ON d.tenant_id = n.tenant_id AND d.message_id = n.message_id
+         WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.tenant_id = n.tenant_id AND f.subject_id = n.subject_id)
          ON CONFLICT (tenant_id, message_id) DO UPDATE
          SET conversation_id = excluded.conversation_id, event_id = excluded.event_id, direction = excluded.direction,
-             kind = excluded.kind, imported = excluded.imported, at_ms = excluded.at_ms, content = excluded.content
+             kind = excluded.kind, imported = excluded.imported, at_ms = excluded.at_ms, content = excluded.content,
+             subject_id = excluded.subject_id
          WHERE (excluded.imported, excluded.at_ms, excluded.event_id) < (m.imported, m.at_ms, m.event_id)";
-    let columns: [&(dyn ToSql + Sync); 9] =
-        [&tenants, &ids, &conversations, &events, &directions, &kinds, &imported, &at, &content];
+    let columns: [&(dyn ToSql + Sync); 10] =
+        [&tenants, &ids, &conversations, &events, &directions, &kinds, &imported, &at, &content, &subjects];
     run(transaction, sql, rows.len(), &columns).await
 }
 
@@ -266,18 +330,22 @@ async fn edits(transaction: &Transaction<'_>, changes: &ConversationChanges) -> 
     let ids: Vec<&[u8]> = rows.keys().map(|(_, id)| id.as_bytes().as_slice()).collect();
     let revisions: Vec<i64> = rows.values().map(|row| row.revision).collect();
     let at: Vec<i64> = rows.values().map(|row| row.at_ms).collect();
+    let subjects: Vec<Option<&[u8]>> =
+        rows.values().map(|row| row.subject.as_ref().map(|subject| subject.as_bytes().as_slice())).collect();
     let events: Vec<&[u8]> = rows.values().map(|row| row.event.as_bytes().as_slice()).collect();
     let content: Vec<&[u8]> = rows.values().map(|row| row.content.as_slice()).collect();
-    let sql = "INSERT INTO message_edit AS e (tenant_id, message_id, revision, at_ms, event_id, content)
+    let sql = "INSERT INTO message_edit AS e (tenant_id, message_id, revision, at_ms, event_id, content, subject_id)
          SELECT n.tenant_id, n.message_id, n.revision, n.at_ms, n.event_id,
-                CASE WHEN d.message_id IS NULL THEN n.content ELSE '' END
-         FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[])
-              AS n (tenant_id, message_id, revision, at_ms, event_id, content)
+                CASE WHEN d.message_id IS NULL THEN n.content ELSE '' END, n.subject_id
+         FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[], $6::bytea[], $7::bytea[])
+              AS n (tenant_id, message_id, revision, at_ms, event_id, content, subject_id)
          LEFT JOIN message_deletion d ON d.tenant_id = n.tenant_id AND d.message_id = n.message_id
+         WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.tenant_id = n.tenant_id AND f.subject_id = n.subject_id)
          ON CONFLICT (tenant_id, message_id) DO UPDATE
-         SET revision = excluded.revision, at_ms = excluded.at_ms, event_id = excluded.event_id, content = excluded.content
+         SET revision = excluded.revision, at_ms = excluded.at_ms, event_id = excluded.event_id, content = excluded.content,
+             subject_id = excluded.subject_id
          WHERE (excluded.revision, excluded.at_ms, excluded.event_id) > (e.revision, e.at_ms, e.event_id)";
-    run(transaction, sql, rows.len(), &[&tenants, &ids, &revisions, &at, &events, &content]).await
+    run(transaction, sql, rows.len(), &[&tenants, &ids, &revisions, &at, &events, &content, &subjects]).await
 }
 
 async fn reactions(transaction: &Transaction<'_>, changes: &ConversationChanges) -> Result<(), StoreError> {
@@ -290,14 +358,21 @@ async fn reactions(transaction: &Transaction<'_>, changes: &ConversationChanges)
         .collect();
     let directions: Vec<&str> = rows.values().map(|row| row.direction).collect();
     let at: Vec<i64> = rows.values().map(|row| row.at_ms).collect();
+    let subjects: Vec<Option<&[u8]>> =
+        rows.values().map(|row| row.subject.as_ref().map(|subject| subject.as_bytes().as_slice())).collect();
     let events: Vec<&[u8]> = rows.values().map(|row| row.event.as_bytes().as_slice()).collect();
     let content: Vec<Option<&[u8]>> = rows.values().map(|row| row.content.as_deref()).collect();
-    let sql = "INSERT INTO reaction AS r (tenant_id, message_id, actor, direction, at_ms, event_id, content)
-         SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[])
+    let sql = "INSERT INTO reaction AS r (tenant_id, message_id, actor, direction, at_ms, event_id, content, subject_id)
+         SELECT n.* FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::bigint[], $6::bytea[], $7::bytea[], $8::bytea[])
+              AS n (tenant_id, message_id, actor, direction, at_ms, event_id, content, subject_id)
+         WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.tenant_id = n.tenant_id AND f.subject_id = n.subject_id)
          ON CONFLICT (tenant_id, message_id, actor) DO UPDATE
-         SET direction = excluded.direction, at_ms = excluded.at_ms, event_id = excluded.event_id, content = excluded.content
+         SET direction = excluded.direction, at_ms = excluded.at_ms, event_id = excluded.event_id, content = excluded.content,
+             subject_id = excluded.subject_id
          WHERE (excluded.at_ms, excluded.event_id) > (r.at_ms, r.event_id)";
-    run(transaction, sql, rows.len(), &[&tenants, &ids, &actors, &directions, &at, &events, &content]).await
+    let columns: [&(dyn ToSql + Sync); 8] =
+        [&tenants, &ids, &actors, &directions, &at, &events, &content, &subjects];
+    run(transaction, sql, rows.len(), &columns).await
 }
 
 async fn statuses(transaction: &Transaction<'_>, changes: &ConversationChanges) -> Result<(), StoreError> {
@@ -324,4 +399,41 @@ async fn watermarks(transaction: &Transaction<'_>, changes: &ConversationChanges
          SELECT * FROM unnest($1::text[], $2::bytea[], $3::smallint[], $4::bigint[])
          ON CONFLICT (tenant_id, conversation_id, rank) DO UPDATE SET at_ms = excluded.at_ms WHERE excluded.at_ms > w.at_ms";
     run(transaction, sql, rows.len(), &[&tenants, &ids, &ranks, &at]).await
+}
+
+async fn attachments(transaction: &Transaction<'_>, changes: &ConversationChanges) -> Result<(), StoreError> {
+    let rows = &changes.attachments;
+    let tenants = tenants(rows.keys().map(|(tenant, _)| tenant));
+    let ids: Vec<&[u8]> = rows.keys().map(|(_, id)| id.as_bytes().as_slice()).collect();
+    let subjects: Vec<Option<&[u8]>> =
+        rows.values().map(|row| row.subject.as_ref().map(|subject| subject.as_bytes().as_slice())).collect();
+    let named = || rows.values().map(|row| row.named.as_ref());
+    let messages: Vec<Option<&[u8]>> =
+        named().map(|name| name.map(|name| name.message.as_bytes().as_slice())).collect();
+    let events: Vec<Option<&[u8]>> =
+        named().map(|name| name.map(|name| name.event.as_bytes().as_slice())).collect();
+    let positions: Vec<Option<i16>> = named().map(|name| name.map(|name| name.position)).collect();
+    let kinds: Vec<Option<&str>> = named().map(|name| name.map(|name| name.kind.as_str())).collect();
+    let ranks: Vec<i16> = rows.values().map(|row| row.outcome.rank).collect();
+    let bytes: Vec<Option<i64>> = rows.values().map(|row| row.outcome.bytes).collect();
+    let types: Vec<Option<&str>> = rows.values().map(|row| row.outcome.media_type.as_deref()).collect();
+    let reasons: Vec<Option<&str>> = rows.values().map(|row| row.outcome.reason.as_deref()).collect();
+    let at: Vec<i64> = rows.values().map(|row| row.at_ms).collect();
+    let sql = "INSERT INTO attachment AS a (tenant_id, attachment_id, subject_id, message_id, event_id, position, kind, rank, bytes, media_type, reason, at_ms)
+         SELECT n.* FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[], $5::bytea[], $6::smallint[], $7::text[], $8::smallint[], $9::bigint[], $10::text[], $11::text[], $12::bigint[])
+              AS n (tenant_id, attachment_id, subject_id, message_id, event_id, position, kind, rank, bytes, media_type, reason, at_ms)
+         WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.tenant_id = n.tenant_id AND f.subject_id = n.subject_id)
+         ON CONFLICT (tenant_id, attachment_id) DO UPDATE
+         SET subject_id = COALESCE(a.subject_id, excluded.subject_id), message_id = COALESCE(a.message_id, excluded.message_id),
+             event_id = COALESCE(a.event_id, excluded.event_id), position = COALESCE(a.position, excluded.position),
+             kind = COALESCE(a.kind, excluded.kind), at_ms = GREATEST(a.at_ms, excluded.at_ms),
+             rank = GREATEST(a.rank, excluded.rank),
+             bytes = CASE WHEN excluded.rank > a.rank THEN excluded.bytes ELSE a.bytes END,
+             media_type = CASE WHEN excluded.rank > a.rank THEN excluded.media_type ELSE a.media_type END,
+             reason = CASE WHEN excluded.rank > a.rank THEN excluded.reason ELSE a.reason END";
+    let columns: [&(dyn ToSql + Sync); 12] = [
+        &tenants, &ids, &subjects, &messages, &events, &positions, &kinds, &ranks, &bytes, &types, &reasons,
+        &at,
+    ];
+    run(transaction, sql, rows.len(), &columns).await
 }

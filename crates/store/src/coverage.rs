@@ -92,6 +92,8 @@ pub struct Coverage {
     pub unroutable: u64,
     /// Items, or unreadable deliveries, in quarantine.
     pub quarantined: u64,
+    /// Items that were dropped for good: their person was forgotten since they happened.
+    pub forgotten: u64,
     /// Items the conversation projection applied.
     pub projected: u64,
     /// How many deliveries below the router's committed position are not fully accounted for.

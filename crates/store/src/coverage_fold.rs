@@ -214,19 +214,28 @@ impl Work {
             let sum = self.sums.get(partition).copied().unwrap_or_default();
             let statement = transaction
                 .prepare_cached(
-                    "INSERT INTO coverage_total AS t (partition, watermark, items, routed, unroutable, quarantined, projected)
-                     VALUES ($1, $2, $3, $4, $5, $6, $7)
+                    "INSERT INTO coverage_total AS t (partition, watermark, items, routed, unroutable, quarantined, forgotten, projected)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
                      ON CONFLICT (partition) DO UPDATE
                      SET watermark = excluded.watermark, items = t.items + excluded.items, routed = t.routed + excluded.routed,
                          unroutable = t.unroutable + excluded.unroutable, quarantined = t.quarantined + excluded.quarantined,
-                         projected = t.projected + excluded.projected",
+                         forgotten = t.forgotten + excluded.forgotten, projected = t.projected + excluded.projected",
                 )
                 .await?;
-            let Counts { items, routed, unroutable, quarantined, projected } = sum;
+            let Counts { items, routed, unroutable, quarantined, forgotten, projected } = sum;
             transaction
                 .execute(
                     &statement,
-                    &[partition, watermark, &items, &routed, &unroutable, &quarantined, &projected],
+                    &[
+                        partition,
+                        watermark,
+                        &items,
+                        &routed,
+                        &unroutable,
+                        &quarantined,
+                        &forgotten,
+                        &projected,
+                    ],
                 )
                 .await?;
         }

@@ -42,6 +42,7 @@ pub(crate) struct Said {
     pub(crate) routed: Vec<(u32, u32)>,
     pub(crate) parked: BTreeSet<u32>,
     pub(crate) quarantined: BTreeSet<u32>,
+    pub(crate) forgotten: BTreeSet<u32>,
 }
 
 /// A batch's row.
@@ -71,6 +72,11 @@ impl CoverageChange {
     /// An item is in quarantine.
     pub fn quarantined(&mut self, raw: RawRef, index: u32, count: u32) {
         self.of(raw, count).quarantined.insert(index);
+    }
+
+    /// An item was dropped: its person was forgotten since it happened.
+    pub fn forgotten(&mut self, raw: RawRef, index: u32, count: u32) {
+        self.of(raw, count).forgotten.insert(index);
     }
 
     /// Something about the delivery as a whole.

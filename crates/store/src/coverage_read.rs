@@ -30,7 +30,8 @@ impl ViewsDb {
         let sums = transaction
             .query_one(
                 "SELECT COALESCE(sum(items), 0)::bigint, COALESCE(sum(routed), 0)::bigint, COALESCE(sum(unroutable), 0)::bigint,
-                        COALESCE(sum(quarantined), 0)::bigint, COALESCE(sum(projected), 0)::bigint FROM coverage_total",
+                        COALESCE(sum(quarantined), 0)::bigint, COALESCE(sum(projected), 0)::bigint,
+                        COALESCE(sum(forgotten), 0)::bigint FROM coverage_total",
                 &[],
             )
             .await?;
@@ -65,6 +66,7 @@ impl ViewsDb {
             unroutable: sum(2),
             quarantined: sum(3),
             projected: sum(4),
+            forgotten: sum(5),
             missing_count: missing.first().map_or(0, |row| unsigned(row.get(2))),
             missing: missing.iter().map(|row| raw_ref(row.get(0), row.get(1))).collect(),
             tenants: tenants.collect::<Result<_, StoreError>>()?,

@@ -8,8 +8,9 @@ const ROUTED: u8 = 1;
 const PARKED: u8 = 2;
 const QUARANTINED: u8 = 4;
 const APPLIED: u8 = 8;
+const FORGOTTEN: u8 = 16;
 /// It is somewhere.
-const SOMEWHERE: u8 = ROUTED | PARKED | QUARANTINED;
+const SOMEWHERE: u8 = ROUTED | PARKED | QUARANTINED | FORGOTTEN;
 
 /// One delivery.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +27,7 @@ pub(crate) struct Counts {
     pub(crate) routed: i64,
     pub(crate) unroutable: i64,
     pub(crate) quarantined: i64,
+    pub(crate) forgotten: i64,
     pub(crate) projected: i64,
 }
 
@@ -36,6 +38,7 @@ impl Counts {
         self.routed += new.routed - old.routed;
         self.unroutable += new.unroutable - old.unroutable;
         self.quarantined += new.quarantined - old.quarantined;
+        self.forgotten += new.forgotten - old.forgotten;
         self.projected += new.projected - old.projected;
     }
 }
@@ -59,7 +62,8 @@ impl State {
                 is_new(*tenant);
             }
         }
-        for (indexes, flag) in [(&said.parked, PARKED), (&said.quarantined, QUARANTINED)] {
+        let rest = [(&said.parked, PARKED), (&said.quarantined, QUARANTINED), (&said.forgotten, FORGOTTEN)];
+        for (indexes, flag) in rest {
             for index in indexes {
                 if let Some(item) = self.items.get_mut(*index as usize) {
                     *item |= flag;
@@ -74,12 +78,12 @@ impl State {
         self.whole > Whole::No || (!self.items.is_empty() && items())
     }
 
-    /// Nothing of it can change any more: it is empty, or every item was routed and applied.
+    /// Nothing of it can change any more: it is empty, or every item was routed and applied, or dropped for good.
     pub(crate) fn is_settled(&self) -> bool {
         let done = ROUTED | APPLIED;
         match self.items.as_slice() {
             [] => self.whole == Whole::Empty,
-            items => items.iter().all(|item| item & done == done),
+            items => items.iter().all(|item| item & done == done || item & (FORGOTTEN | ROUTED) == FORGOTTEN),
         }
     }
 
@@ -94,8 +98,9 @@ impl State {
         Counts {
             items: if unread == 1 { 1 } else { i64::try_from(self.items.len()).unwrap_or(i64::MAX) },
             routed: of(ROUTED, 0),
-            unroutable: of(PARKED, ROUTED | QUARANTINED),
-            quarantined: of(QUARANTINED, ROUTED) + unread,
+            unroutable: of(PARKED, ROUTED | QUARANTINED | FORGOTTEN),
+            quarantined: of(QUARANTINED, ROUTED | FORGOTTEN) + unread,
+            forgotten: of(FORGOTTEN, ROUTED),
             projected: of(APPLIED, 0),
         }
     }
@@ -122,7 +127,8 @@ mod tests {
     fn said(whole: Whole, count: u32, routed: &[u32], parked: &[u32], quarantined: &[u32]) -> Said {
         let routed = routed.iter().map(|index| (*index, 0)).collect();
         let set = |indexes: &[u32]| indexes.iter().copied().collect();
-        Said { whole, count, routed, parked: set(parked), quarantined: set(quarantined) }
+        let forgotten = Default::default();
+        Said { whole, count, routed, parked: set(parked), quarantined: set(quarantined), forgotten }
     }
 
     /// (items, routed, unroutable, quarantined, projected), accounted, settled.
@@ -168,6 +174,19 @@ mod tests {
         check(&read_since, &[0, 1, 2], (3, 3, 0, 0, 3), (true, true));
         // Outside of what there is.
         check(&[said(No, 1, &[0, 7], &[9], &[8])], &[3], (1, 1, 0, 0, 0), (true, false));
+    }
+
+    #[test]
+    fn what_was_dropped_for_good_is_accounted_for() {
+        let mut dropped = said(Whole::No, 3, &[0], &[1], &[]);
+        dropped.forgotten = [1, 2].into();
+        let mut state = State::default();
+        state.add(CoverageView::Outputs, &dropped, |_| {});
+        let counts = state.counts();
+        assert_eq!((counts.routed, counts.unroutable, counts.forgotten), (1, 0, 2));
+        assert!(state.is_accounted() && !state.is_settled());
+        state.add(CoverageView::Conversation, &said(Whole::No, 3, &[0], &[], &[]), |_| {});
+        assert!(state.is_settled());
     }
 
     #[test]

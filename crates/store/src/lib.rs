@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod attachment_queue;
 mod audit;
 mod connect;
 mod conversation;
@@ -17,22 +18,31 @@ mod coverage_read;
 mod coverage_state;
 mod database;
 mod error;
+mod forget;
 mod keyring;
+mod keyring_keep;
 mod migrate;
 mod offset;
 
+pub use attachment_queue::{
+    BusyAsset, QueueBacklog, QueueClaim, QueueJob, QueueTicket, QueueWork, QueuedFile, UnsentMessage, Wanted,
+};
 pub use audit::{AuditFault, AuditHead, AuditRow, NewAuditRow, PLATFORM_CHAIN, entry_hash, verify_chain};
 pub use connect::{ViewsDb, ViewsRole};
 pub use conversation::{
-    ContactChange, ConversationChange, ConversationChanges, DeletionChange, EditChange, MessageChange,
-    ReactionChange, SEVERAL, StatusChange, WatermarkChange,
+    AttachmentChange, AttachmentName, AttachmentOutcome, ContactChange, ConversationChange,
+    ConversationChanges, DeletionChange, EditChange, MessageChange, ReactionChange, SEVERAL, StatusChange,
+    WatermarkChange,
 };
-pub use conversation_read::{ConversationCursor, ConversationRow, MessageCursor, MessageRow, ReactionRow};
+pub use conversation_read::{
+    ConversationCursor, ConversationRow, FileRow, MessageCursor, MessageRow, ReactionRow, SealedPart,
+};
 pub use coverage::{Coverage, CoverageView, QuarantineChange, QuarantineRow, RawProgress, TenantCoverage};
 pub use coverage_fold::Folded;
 pub use coverage_mark::{CoverageChange, Whole};
 pub use database::ensure_sibling_database;
 pub use error::{Disposition, StoreError};
-pub use keyring::{KeyringDb, Lookup, TenantKeyRow};
+pub use keyring::{Found, KeyringDb, KeyringRole, Lookup, NOBODY, SubjectKeyRow, TenantKeyRow};
+pub use keyring_keep::KeeperLock;
 pub use migrate::{migrate_keyring, migrate_views};
 pub use offset::{Moved, OffsetMove, ProjectionOffset};

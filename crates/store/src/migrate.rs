@@ -21,11 +21,14 @@ pub(crate) static VIEWS: Schema = Schema {
         include_str!("../sql/views/0002_conversation.sql"),
         include_str!("../sql/views/0003_audit.sql"),
         include_str!("../sql/views/0004_coverage.sql"),
+        include_str!("../sql/views/0005_sealed.sql"),
     ],
 };
 
-pub(crate) static KEYRING: Schema =
-    Schema { name: "keyring", files: &[include_str!("../sql/keyring/0001_subjects.sql")] };
+pub(crate) static KEYRING: Schema = Schema {
+    name: "keyring",
+    files: &[include_str!("../sql/keyring/0001_subjects.sql"), include_str!("../sql/keyring/0002_keys.sql")],
+};
 
 impl Schema {
     fn version(&self) -> u32 {

@@ -276,6 +276,12 @@ impl Backend for EmbeddedLog {
         self.shared.bounds(at)
     }
 
+    async fn truncate(&self, at: &TopicPartition) -> Result<(), LogError> {
+        let (topic, place) = self.shared.locate(at)?;
+        let state = topic.partitions.get(at.partition as usize).ok_or_else(|| broken("no such partition"))?;
+        super::sweep::truncate(&self.shared, place, state)
+    }
+
     async fn committed(&self, group: &str, at: &TopicPartition) -> Result<Option<u64>, LogError> {
         let (_, place) = self.shared.locate(at)?;
         self.shared.store.position(group, place)

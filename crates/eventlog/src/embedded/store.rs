@@ -32,6 +32,7 @@ pub(super) enum Kept {
     AgeMs(u64),
     Forever,
     Compacted,
+    CompactedAgeMs(u64),
 }
 
 impl From<Retention> for Kept {
@@ -40,6 +41,9 @@ impl From<Retention> for Kept {
             Retention::Age(age) => Self::AgeMs(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
             Retention::Forever => Self::Forever,
             Retention::Compacted => Self::Compacted,
+            Retention::CompactedAge(age) => {
+                Self::CompactedAgeMs(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+            }
         }
     }
 }

@@ -41,6 +41,10 @@ fn sweep(shared: &Shared, config: &EmbeddedConfig) -> Result<(), LogError> {
             match topic.facts.kept {
                 Kept::AgeMs(age_ms) => expire(shared, at, state, before(u128::from(age_ms)))?,
                 Kept::Compacted => compact(shared, at, state, config)?,
+                Kept::CompactedAgeMs(age_ms) => {
+                    expire(shared, at, state, before(u128::from(age_ms)))?;
+                    compact(shared, at, state, config)?;
+                }
                 Kept::Forever => {}
             }
             if shared.is_closed() {
@@ -54,6 +58,15 @@ fn sweep(shared: &Shared, config: &EmbeddedConfig) -> Result<(), LogError> {
 /// That long ago, Unix milliseconds.
 fn before(age_ms: u128) -> i64 {
     now_ms().saturating_sub(i64::try_from(age_ms).unwrap_or(i64::MAX))
+}
+
+/// Removes everything that a partition holds now.
+pub(super) fn truncate(shared: &Shared, at: (u32, u32), state: &PartitionState) -> Result<(), LogError> {
+    let end = state.end.load(Ordering::Acquire);
+    while let Some(low) = shared.store.expire(at, end, i64::MAX, READ_RECORDS)? {
+        state.low.store(low, Ordering::Release);
+    }
+    Ok(())
 }
 
 fn expire(shared: &Shared, at: (u32, u32), state: &PartitionState, cutoff_ms: i64) -> Result<(), LogError> {

@@ -185,6 +185,21 @@ impl Admin {
         }
     }
 
+    /// Removes everything a partition holds now. Blocks.
+    pub(super) fn truncate(&self, at: &TopicPartition) -> Result<(), LogError> {
+        let end = self.bounds(at)?.end;
+        let upto = Offset::Offset(i64::try_from(end).unwrap_or(i64::MAX));
+        let wanted = list([(at, upto)]).map_err(|cause| error::log(&cause))?;
+        let options = AdminOptions::new().operation_timeout(Some(SETTLE)).request_timeout(Some(SETTLE));
+        let client = self.client()?;
+        let answer = tokio::runtime::Handle::current().block_on(client.delete_records(&wanted, &options));
+        let answer = answer.map_err(|cause| error::log(&cause))?;
+        for element in answer.elements() {
+            element.error().map_err(|cause| error::log(&cause))?;
+        }
+        Ok(())
+    }
+
     fn topic_settings(&self, spec: &TopicSpec) -> Vec<(String, String)> {
         let mut settings: Vec<(String, String)> = vec![("max.message.bytes".into(), WIRE_BYTES.to_string())];
         if self.config.replication >= 3 {
@@ -205,6 +220,13 @@ impl Admin {
             }
             Retention::Compacted => {
                 settings.push(("cleanup.policy".into(), "compact".into()));
+                settings.push(("max.compaction.lag.ms".into(), COMPACTION_LAG_MS.to_string()));
+            }
+            Retention::CompactedAge(age) => {
+                settings.push(("cleanup.policy".into(), "compact,delete".into()));
+                settings.push(("retention.ms".into(), age.as_millis().to_string()));
+                let segment_ms = (age.as_millis() / 7).clamp(60_000, 7 * 24 * 60 * 60 * 1000);
+                settings.push(("segment.ms".into(), segment_ms.to_string()));
                 settings.push(("max.compaction.lag.ms".into(), COMPACTION_LAG_MS.to_string()));
             }
         }

@@ -116,6 +116,11 @@ impl Backend for KafkaLog {
         blocking(move || admin.bounds(&at)).await
     }
 
+    async fn truncate(&self, at: &TopicPartition) -> Result<(), LogError> {
+        let (admin, at) = (self.admin.clone(), at.clone());
+        blocking(move || admin.truncate(&at)).await
+    }
+
     async fn committed(&self, group: &str, at: &TopicPartition) -> Result<Option<u64>, LogError> {
         let (admin, group, at) = (self.admin.clone(), group.to_owned(), at.clone());
         blocking(move || admin.committed(&group, &at)).await

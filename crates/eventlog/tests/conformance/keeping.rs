@@ -10,6 +10,7 @@ use crate::stage::{Stage, append, batch, on_both, read_from, record, soon, subsc
 
 on_both!(
     age_removes_the_oldest_and_says_so,
+    what_a_partition_holds_is_removed_at_once,
     keys_are_compacted_wherever_they_were_put,
     a_topic_stays_as_it_was_made
 );
@@ -80,12 +81,33 @@ fn keyed(key: &str, value: Option<String>) -> Record {
 
 async fn values(log: &EventLog, at: &TopicPartition) -> BTreeMap<String, Vec<Option<String>>> {
     let mut found: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
-    for stored in read_from(log, at, 0).await {
+    let from = log.bounds(at).await.unwrap().earliest;
+    for stored in read_from(log, at, from).await {
         let Some(key) = &stored.record.key else { continue };
         let key = String::from_utf8(key.to_vec()).unwrap();
         found.entry(key).or_default().push(stored.record.value.as_ref().map(|_| text(&stored)));
     }
     found
+}
+
+async fn what_a_partition_holds_is_removed_at_once(mut stage: Stage) {
+    stage.topic_settings = quick();
+    let log = stage.open().await;
+    let topic = stage.topic(&log, 2, Retention::CompactedAge(Duration::from_secs(3600))).await;
+    let (one, other) = (TopicPartition::new(&topic, 0), TopicPartition::new(&topic, 1));
+    for key in ["a", "b", "c"] {
+        append(&log, &one, keyed(key, Some(key.into()))).await;
+        append(&log, &other, keyed(key, Some(key.into()))).await;
+    }
+    log.truncate(&one).await.unwrap();
+    assert!(values(&log, &one).await.is_empty());
+    assert_eq!(values(&log, &other).await.len(), 3, "of that partition only");
+    let bounds = log.bounds(&one).await.unwrap();
+    assert_eq!((bounds.earliest, bounds.end), (3, 3), "offsets go on where they were");
+    append(&log, &one, keyed("d", Some("d".into()))).await;
+    assert_eq!(values(&log, &one).await.len(), 1);
+    log.truncate(&one).await.unwrap();
+    log.truncate(&one).await.unwrap();
 }
 
 async fn keys_are_compacted_wherever_they_were_put(mut stage: Stage) {

@@ -1,0 +1,78 @@
+//! Forgetting what is remembered when `control` says so, and telling the database that it was.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemas::ControlState;
+use service::Clock;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use crate::{Keyring, KeyringError};
+
+/// How often a holder says that it is there. Whoever was not seen for twice the time that memory is believed holds nothing.
+const SAY: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_millis(500);
+
+impl Keyring {
+    /// Follows `control` until stopped: when somebody was forgotten, or keys were replaced, this process forgets what it
+    /// remembers, waits until nothing of it is in use, and says so under this name, which no other process has.
+    ///
+    /// # Errors
+    /// The database refuses us for good. That it is away is waited out.
+    pub async fn attend(
+        self,
+        holder: String,
+        mut state: watch::Receiver<Arc<ControlState>>,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> Result<(), KeyringError> {
+        let mut say = tokio::time::interval(SAY);
+        say.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut evicted = state.borrow_and_update().people.evictions;
+        loop {
+            let wanted = state.borrow_and_update().people.evictions;
+            if wanted > evicted {
+                self.forget().await;
+                evicted = wanted;
+            }
+            let pause = match self.db.hold(&holder, clock.now_ms(), evicted).await {
+                Ok(()) => None,
+                Err(cause) if cause.disposition() == store::Disposition::Retry => {
+                    warn!(error = %cause, "the keyring does not answer");
+                    Some(RETRY)
+                }
+                Err(cause) => return Err(cause.into()),
+            };
+            if let Some(pause) = pause {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(pause) => continue,
+                }
+            }
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    _ = say.tick() => break,
+                    changed = state.changed() => {
+                        let gone = changed.is_err();
+                        if gone || state.borrow_and_update().people.evictions > evicted {
+                            if gone {
+                                // Nobody follows control any more: only the stop can come.
+                                stop.cancelled().await;
+                            }
+                            break;
+                        }
+                    }
+                }
+            }
+            if stop.is_cancelled() {
+                break;
+            }
+        }
+        // Best effort: a holder that is not seen any more is believed to be gone after a while.
+        let _ = self.db.let_go(&holder).await;
+        Ok(())
+    }
+}

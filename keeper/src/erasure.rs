@@ -1,0 +1,148 @@
+//! Forgetting people (`reliability.md` §2.11): keys first, then everything that can be removed, then a look whether anything
+//! is left, then the receipt. Each step may be repeated; `control` says which are done.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use schemas::{Action, Erasure, ErasureId, ErasureState, Person, Receipt};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::keeper::Keeper;
+use crate::scan::{Held, bury, scan};
+use crate::{KeepError, keeper};
+
+const LOOK: Duration = Duration::from_millis(50);
+
+/// An entry of the ledger, as the store of objects keeps it beside `control`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LedgerEntry {
+    pub(crate) erasure: ErasureId,
+    pub(crate) tenant: schemas::TenantId,
+    pub(crate) subject: schemas::SubjectId,
+    pub(crate) at_ms: i64,
+}
+
+/// Where the ledger's entries are.
+pub(crate) const LEDGER: &str = "ledger/";
+
+/// Where the objects of a person are.
+pub(crate) fn objects_of((tenant, subject): &Person) -> String {
+    format!("attachments/{tenant}/{subject}/")
+}
+
+impl Keeper {
+    /// Does every erasure that is open, those of people who are held left out. Says whether there was any.
+    pub(crate) async fn erase(&self) -> Result<bool, KeepError> {
+        let state = self.plane.state();
+        let now_ms = self.clock.now_ms();
+        let open: Vec<(ErasureId, Erasure)> = state
+            .people
+            .erasures
+            .iter()
+            .filter(|(_, erasure)| !matches!(erasure.state, ErasureState::Done(_)))
+            .filter(|(_, erasure)| {
+                erasure.state == ErasureState::Shredded
+                    || !state.people.is_held(&(erasure.tenant.clone(), erasure.subject), now_ms)
+            })
+            .map(|(id, erasure)| (*id, erasure.clone()))
+            .collect();
+        if open.is_empty() {
+            return Ok(false);
+        }
+        for (id, erasure) in &open {
+            if erasure.state == ErasureState::Requested {
+                self.keyring.shred(&erasure.tenant, erasure.subject, self.clock.now_ms()).await?;
+                self.reached("shredded");
+                let (tenant, subject) = (erasure.tenant.clone(), erasure.subject);
+                self.act(Action::SubjectShredded { erasure: *id, tenant, subject }).await?;
+                self.reached("told");
+            }
+        }
+        self.evicted().await?;
+        self.reached("evicted");
+
+        let people: HashSet<Person> =
+            open.iter().map(|(_, erasure)| (erasure.tenant.clone(), erasure.subject)).collect();
+        let mut held = scan(&self.log, &self.topics, &people, self.config.tries).await?;
+        for (id, erasure) in open {
+            let person = (erasure.tenant.clone(), erasure.subject);
+            let receipt = self.remove(id, &person, held.remove(&person).unwrap_or_default()).await?;
+            let (tenant, subject) = person;
+            self.act(Action::SubjectErased { erasure: id, tenant, subject, receipt }).await?;
+            self.metrics.erased(erasure.reason, self.clock.now_ms() - erasure.requested_ms);
+            info!(tenant.id = %erasure.tenant, erasure = %id, "a person of tenant {} is forgotten", erasure.tenant);
+        }
+        Ok(true)
+    }
+
+    /// Removes everything of a person whose keys are gone, and looks again.
+    async fn remove(&self, id: ErasureId, person: &Person, held: Held) -> Result<Receipt, KeepError> {
+        let (tenant, subject) = person;
+        let rows = self.views.forget(tenant, *subject).await?;
+        self.reached("rows");
+        let objects = self.blobs.delete_prefix(&objects_of(person)).await?;
+        self.reached("objects");
+        let records = held.count();
+        bury(&self.log, &held).await?;
+        self.reached("records");
+
+        let rows_left = self.views.rows_of(tenant, *subject).await?;
+        let objects_left = self.blobs.list(&objects_of(person), None, 1).await?.len();
+        let lookups_left = self.keyring.db().identifiers(tenant, *subject).await?.is_some();
+        // With everything this process has: it may ask for any key.
+        let key = self.keyring.keys(&[(tenant.clone(), Some(*subject))]).await?.pop().flatten();
+        let opened = key.map_or(0, |key| {
+            let opens =
+                |(event, sealed): &&(_, Vec<u8>)| key.open(*event, schemas::Field::Content, sealed).is_ok();
+            held.samples.iter().filter(opens).count().max(1)
+        });
+        if rows_left > 0 || objects_left > 0 || lookups_left || opened > 0 {
+            let left = format!(
+                "{rows_left} rows, {objects_left} objects, lookups: {lookups_left}, {opened} records open"
+            );
+            return Err(KeepError::Left { erasure: id, left });
+        }
+        self.reached("verified");
+        let entry = LedgerEntry {
+            erasure: id,
+            tenant: tenant.clone(),
+            subject: *subject,
+            at_ms: self.clock.now_ms(),
+        };
+        let json = serde_json::to_vec(&entry).expect("an entry is plain data");
+        self.blobs.put(&format!("{LEDGER}{id}.json"), Bytes::from(json)).await?;
+        self.reached("ledger");
+        Ok(Receipt { rows, objects, records, tried: held.samples.len() as u64, verified: true })
+    }
+
+    /// Waits until every process that remembers keys has forgotten what `control` told it to; or until nobody can remember
+    /// any more, whether they say so or not.
+    pub(crate) async fn evicted(&self) -> Result<(), KeepError> {
+        let offset = self.plane.state().people.evictions;
+        let until = Instant::now() + self.config.evict_within;
+        let patience_ms = i64::try_from(self.config.evict_within.as_millis()).unwrap_or(i64::MAX);
+        loop {
+            let since_ms = self.clock.now_ms().saturating_sub(patience_ms);
+            let behind = self.keyring.db().holders_behind(offset, since_ms).await?;
+            if behind == 0 {
+                return Ok(());
+            }
+            if Instant::now() >= until {
+                warn!(
+                    behind,
+                    "processes that remember keys do not answer; what they remember is too old to be used by now"
+                );
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// A place where a test may end the process.
+    fn reached(&self, step: &'static str) {
+        keeper::reached(step);
+    }
+}

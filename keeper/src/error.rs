@@ -1,0 +1,63 @@
+//! What stops the keeper, by what to do about it.
+
+use blob::BlobError;
+use control::ControlError;
+use eventlog::{AppendError, LogError, ReadError};
+use keyring::KeyringError;
+use seal::SealError;
+use store::StoreError;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// The control plane did not answer.
+    #[error("the control plane did not answer")]
+    Control(#[from] ControlError),
+    /// The log did not take a tombstone.
+    #[error("the log did not take a tombstone")]
+    Append(#[from] AppendError),
+    /// The log did not answer.
+    #[error("the log did not answer")]
+    Log(#[from] LogError),
+    /// The log could not be read.
+    #[error("the log could not be read")]
+    Read(#[from] ReadError),
+    /// The keyring did not answer.
+    #[error("the keyring did not answer")]
+    Keyring(#[from] KeyringError),
+    /// The views did not answer.
+    #[error("the views did not answer")]
+    Views(#[from] StoreError),
+    /// The store of objects did not answer.
+    #[error("the store of attachments did not answer")]
+    Blob(#[from] BlobError),
+    /// Something sealed does not open.
+    #[error("something sealed does not open")]
+    Seal(#[from] SealError),
+    /// Something of a forgotten person is still there.
+    #[error("after erasure {erasure} something is still there: {left}")]
+    Left {
+        /// The erasure.
+        erasure: schemas::ErasureId,
+        /// What, in counts.
+        left: String,
+    },
+}
+
+impl KeepError {
+    /// Whether the same may be tried again in a moment.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Control(cause) => cause.is_passing(),
+            Self::Append(cause) => cause.disposition() == eventlog::Disposition::Retry,
+            Self::Log(cause) => cause.disposition() == eventlog::Disposition::Retry,
+            Self::Read(cause) => cause.disposition() == eventlog::Disposition::Retry,
+            Self::Keyring(cause) => cause.disposition() == keyring::Disposition::Retry,
+            Self::Views(cause) => cause.disposition() == store::Disposition::Retry,
+            Self::Blob(cause) => cause.disposition() == blob::Disposition::Retry,
+            // The next round removes what came in between.
+            Self::Left { .. } => true,
+            Self::Seal(_) => false,
+        }
+    }
+}
