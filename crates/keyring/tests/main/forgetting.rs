@@ -80,7 +80,7 @@ async fn an_ended_tenant_has_no_keys_left() {
     let later = stage.ring(Router).await;
     let new = subject(&later, person("a", vec![phone(1)], 1)).await;
     assert_ne!(new, old);
-    assert!(!opens(&*key(&later, new).await.unwrap(), &sealed));
+    assert!(!opens(&key(&later, new).await.unwrap(), &sealed));
 }
 
 /// Somebody is forgotten at the very moment when another identifier of theirs is met for the first time.

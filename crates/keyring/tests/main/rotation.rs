@@ -26,7 +26,7 @@ async fn people(ring: &Keyring, numbers: std::ops::Range<u32>) -> Vec<(SubjectId
 
 async fn all_open(ring: &Keyring, people: &[(SubjectId, Vec<u8>)]) {
     for (one, sealed) in people {
-        assert!(opens(&*key(ring, *one).await.unwrap(), sealed));
+        assert!(opens(&key(ring, *one).await.unwrap(), sealed));
     }
 }
 
