@@ -20,6 +20,9 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// The proxies in front, if any.
     pub proxy: Option<ProxyConfig>,
+    /// Where people reach the edge, such as `https://inbox.example.org`: the beginning of the status page's address that
+    /// Meta is told after a data deletion callback. `None`: the host that the callback was sent to.
+    pub public_url: Option<String>,
 }
 
 /// How much the edge takes at once.
@@ -52,6 +55,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// A record holds the body, sealed, and headers that take less than 64 KiB.
+const LARGEST_BODY_BYTES: usize = eventlog::MAX_RECORD_BYTES - 64 * 1024 - seal::OVERHEAD_BYTES;
 
 /// How long each step of a connection may take.
 #[derive(Debug, Clone)]
@@ -109,7 +115,8 @@ pub struct TlsConfig {
     pub check_every: Duration,
 }
 
-/// Which client certificates are Meta's (`meta-platform.md` §1.3).
+/// Which client certificates are Meta's (`meta-platform.md` §1.3). Nobody without one connects, so people do not reach the
+/// status page of a data deletion: where they are to, a proxy asks for the certificate, and vouches for webhooks alone.
 #[derive(Debug, Clone)]
 pub struct ClientCertificates {
     /// The authorities, PEM: Meta's own.
@@ -144,10 +151,23 @@ impl Config {
         ensure!(limits.connections > 0, "the edge needs room for at least one connection");
         ensure!(limits.head_bytes >= 8 * 1024, "the edge needs room for at least 8 KiB of headers");
         ensure!((1..=100).contains(&limits.headers), "the edge takes between 1 and 100 headers");
-        // Record headers take less than this.
-        let room = eventlog::MAX_RECORD_BYTES - 64 * 1024;
+        let room = LARGEST_BODY_BYTES;
         ensure!(limits.body_bytes <= room, "the log takes bodies of at most {room} bytes");
         ensure!(limits.inflight_bytes >= limits.body_bytes, "bytes in flight must leave room for one body");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_leaves_room_for_what_sealing_adds() {
+        let takes = |body_bytes| {
+            Config { limits: Limits { body_bytes, ..Limits::default() }, ..Config::default() }.check().is_ok()
+        };
+        assert!(takes(LARGEST_BODY_BYTES));
+        assert!(!takes(LARGEST_BODY_BYTES + 1));
     }
 }

@@ -9,10 +9,10 @@ use control::ControlPlane;
 use eventlog::{Disposition, EventLog, Topic, TopicPartition};
 use prometheus::Registry;
 use schemas::Topics;
-use seal::RootKey;
+use seal::EdgeKey;
 use service::{Clock, Gate, Readiness};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -21,10 +21,12 @@ use crate::body::Inflight;
 use crate::breaker::Breaker;
 use crate::connection::Draining;
 use crate::crowd::Crowd;
-use crate::door::Doors;
+use crate::doors::Doors;
 use crate::listener::Entrance;
 use crate::metrics::Metrics;
 use crate::proxy::Proxy;
+use crate::public_url::PublicUrl;
+use crate::sealer::Sealer;
 use crate::tls::Tls;
 use crate::{Config, Deadlines, Limits};
 
@@ -38,10 +40,13 @@ pub struct Edge {
     log: EventLog,
     plane: ControlPlane,
     raw: Topic,
+    key: Arc<EdgeKey>,
     doors: Doors,
+    sealer: Sealer,
     metrics: Arc<Metrics>,
     tls: Option<Arc<Tls>>,
     proxy: Option<Proxy>,
+    public_url: PublicUrl,
     clock: Clock,
     log_gate: Gate,
     control_gate: Gate,
@@ -53,17 +58,24 @@ pub(crate) struct Shared {
     pub(crate) deadlines: Deadlines,
     pub(crate) log: EventLog,
     pub(crate) raw: Box<[TopicPartition]>,
+    pub(crate) plane: ControlPlane,
+    /// Held by whoever writes a callback down, so that two of the same at once are written once.
+    pub(crate) callbacks: Mutex<()>,
+    pub(crate) key: Arc<EdgeKey>,
     pub(crate) doors: Doors,
+    pub(crate) sealer: Sealer,
     pub(crate) breaker: Breaker,
     pub(crate) inflight: Inflight,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) proxy: Option<Proxy>,
+    pub(crate) public_url: PublicUrl,
     pub(crate) clock: Clock,
 }
 
 impl Edge {
-    /// Checks the configuration, reads the TLS files and opens every app's secrets, so that what is wrong with any of
-    /// them shows now and not on a request. The edge is not ready until [`Edge::serve`] has found the log and `control`.
+    /// Checks the configuration, reads the TLS files, opens every app's secrets and makes a key to seal bodies with, so
+    /// that what is wrong with any of them shows now and not on a request. `key` is all that it holds of the root key.
+    /// The edge is not ready until [`Edge::serve`] has found the log and `control`.
     #[expect(
         clippy::too_many_arguments,
         reason = "the parts a service is made of, each used once, by its name"
@@ -72,7 +84,7 @@ impl Edge {
         config: Config,
         log: EventLog,
         plane: ControlPlane,
-        root: Arc<RootKey>,
+        key: Arc<EdgeKey>,
         topics: &Topics,
         registry: &Registry,
         readiness: &Readiness,
@@ -82,8 +94,12 @@ impl Edge {
         let metrics = Arc::new(Metrics::new(registry)?);
         let tls = config.tls.clone().map(Tls::open).transpose().context("TLS cannot be served")?;
         let proxy = config.proxy.as_ref().map(Proxy::new).transpose()?;
+        let public_url = PublicUrl::new(config.public_url.as_deref(), tls.is_some())?;
+        let make = key.clone();
+        let sealer = Sealer::new(move || make.data_key(), plane.watch(), metrics.clone(), clock.now_ms())
+            .context("making a key to seal deliveries with")?;
         Ok(Self {
-            doors: Doors::open(plane.watch(), root, metrics.clone())?,
+            doors: Doors::open(plane.watch(), key.clone(), metrics.clone())?,
             raw: Topic::new(topics.raw())?,
             log_gate: readiness.gate("ingest-log"),
             control_gate: readiness.gate("ingest-control"),
@@ -91,8 +107,11 @@ impl Edge {
             config,
             log,
             plane,
+            key,
+            sealer,
             metrics,
             proxy,
+            public_url,
             clock,
         })
     }
@@ -104,8 +123,8 @@ impl Edge {
             return Ok(());
         };
         let address = listener.local_addr().context("reading the address the edge listens on")?;
-        let Self { config, log, plane, raw, doors, metrics, tls, proxy, clock, log_gate, control_gate } =
-            self;
+        let Self { config, log, plane, raw, key, doors, sealer, metrics, .. } = self;
+        let Self { tls, proxy, public_url, clock, log_gate, control_gate, .. } = self;
         let shared = Arc::new(Shared {
             raw: (0..partitions).map(|partition| TopicPartition::new(&raw, partition)).collect(),
             breaker: Breaker::new(partitions, metrics.clone()),
@@ -113,9 +132,14 @@ impl Edge {
             deadlines: config.deadlines,
             limits: config.limits,
             log,
+            plane,
+            callbacks: Mutex::default(),
+            key,
             doors,
+            sealer,
             metrics,
             proxy,
+            public_url,
             clock,
         });
         let entrance = Arc::new(Entrance {
@@ -130,9 +154,9 @@ impl Edge {
         let helpers_stop = CancellationToken::new();
         let mut helpers = JoinSet::new();
         helpers.spawn({
-            let (gate, stop) = (control_gate.clone(), helpers_stop.clone());
+            let (shared, gate, stop) = (shared.clone(), control_gate.clone(), helpers_stop.clone());
             async move {
-                stop.run_until_cancelled(open_when_folded(&plane, &gate)).await;
+                stop.run_until_cancelled(open_when_folded(&shared.plane, &gate)).await;
             }
         });
         helpers.spawn({
@@ -141,6 +165,14 @@ impl Edge {
                 let raw = shared.raw.first().map(|at| &at.topic);
                 stop.run_until_cancelled(open_when_answering(&shared.log, raw, &gate)).await;
                 shared.breaker.probe(&shared.log, &gate, shared.deadlines.probe, &stop).await;
+            }
+        });
+        helpers.spawn({
+            let (shared, stop) = (shared.clone(), helpers_stop.clone());
+            async move {
+                let following =
+                    async { tokio::join!(shared.sealer.follow(&shared.clock), shared.doors.follow()) };
+                stop.run_until_cancelled(following).await;
             }
         });
         if let Some(tls) = tls {

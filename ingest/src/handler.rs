@@ -1,34 +1,34 @@
-//! One request, from its headers to its answer.
+//! One request, from its headers to its answer: which way it goes, and what is counted.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use eventlog::{AppendError, Record};
-use http_body_util::Full;
-use hyper::body::{Body, Incoming};
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request};
+use schemas::CallbackKind;
 use tokio::time::Instant;
-use tracing::error;
 
-use crate::body::{collect, discard};
-use crate::door::{Behind, Door};
+use crate::body::discard;
+use crate::callback;
+use crate::crowd::Place;
+use crate::delivery::deliver;
+use crate::door::Door;
+use crate::doors::Behind;
 use crate::edge::Shared;
 use crate::handshake::Handshake;
 use crate::metrics::{Metrics, observe};
-use crate::outcome::{Greeting, Outcome};
+use crate::outcome::{Called, Greeting, Outcome};
 use crate::pace::Pace;
-use crate::record;
-use crate::signature::{Claim, ClaimError};
-
-/// What the edge answers with.
-pub(crate) type Reply = Response<Full<Bytes>>;
+use crate::reply::{self, Reply};
+use crate::route::Route;
+use crate::status::{self, Progress};
 
 /// One connection, as its requests see it.
 pub(crate) struct Visit {
@@ -36,6 +36,13 @@ pub(crate) struct Visit {
     pub(crate) pace: Arc<Pace>,
     /// Whoever connected: the client, or a proxy.
     pub(crate) peer: IpAddr,
+}
+
+impl Visit {
+    /// A place for a request of whoever sent it, where a proxy names them and their requests are counted.
+    pub(crate) fn place(&self, headers: &HeaderMap) -> Result<Option<Place>, Outcome> {
+        self.edge.proxy.as_ref().map_or(Ok(None), |proxy| proxy.place(self.peer, headers))
+    }
 }
 
 /// The longest path and query of ours, in bytes.
@@ -47,55 +54,119 @@ const DISCARDED_LIMITS: usize = 4;
 pub(crate) async fn answer(visit: &Visit, request: Request<Incoming>) -> Reply {
     let began = Instant::now();
     visit.pace.begin(began);
-    let tally = Tally::new(&visit.edge.metrics);
-    let answer = caught(handle(visit, request, began)).await.unwrap_or(Answer::Delivery(Outcome::Panicked));
+    let metrics = &visit.edge.metrics;
+    let (head, mut body) = request.into_parts();
+    let route = Route::of(&head.method, head.uri.path());
+    let tally = Tally::new(metrics, route);
+    let answer = caught(handle(visit, route, &head, &mut body, began)).await;
     let ended = Instant::now();
     visit.pace.answered(ended);
-    match answer {
+    match answer.unwrap_or(Answer::Delivery(Outcome::Panicked)) {
         Answer::Delivery(outcome) => {
+            let is_delivery = tally.callback.is_none();
             tally.end(outcome);
-            if outcome.is_timed() {
-                observe(&visit.edge.metrics.answer_seconds, ended.duration_since(began));
+            if is_delivery && outcome.is_timed() {
+                observe(&metrics.answer_seconds, ended.duration_since(began));
             }
-            refusal(outcome)
+            reply::delivered(outcome, route)
         }
         Answer::Handshake(greeting, challenge) => {
             tally.pass();
-            visit.edge.metrics.handshake(greeting);
-            echo(greeting, challenge)
+            metrics.handshake(greeting);
+            reply::greeted(greeting, challenge)
+        }
+        Answer::Callback(kind, called, json) => {
+            tally.pass();
+            metrics.callback(kind, called);
+            reply::called(called, json, route)
+        }
+        Answer::Status(progress, reply) => {
+            tally.pass();
+            metrics.status_page(progress);
+            reply
         }
     }
 }
 
 enum Answer {
+    /// What became of a delivery, and of whatever was refused before it was known for anything else.
     Delivery(Outcome),
     Handshake(Greeting, Bytes),
+    Callback(CallbackKind, Called, Bytes),
+    Status(Option<Progress>, Reply),
 }
 
-async fn handle(visit: &Visit, request: Request<Incoming>, began: Instant) -> Answer {
-    let (head, mut body) = request.into_parts();
-    let outcome = match admit(visit, &head) {
-        Ok(door) if head.method == Method::GET => {
-            let (greeting, challenge) = greet(&door, &head);
-            return Answer::Handshake(greeting, challenge);
+impl Answer {
+    /// Whether what is left of the body has to be read for the answer to be seen.
+    fn leaves_a_body(&self) -> bool {
+        match self {
+            Self::Delivery(outcome) | Self::Callback(_, Called::Refused(outcome), _) => {
+                !matches!(outcome, Outcome::Accepted | Outcome::BrokenBody | Outcome::TooSlow)
+            }
+            Self::Callback(
+                _,
+                Called::Received
+                | Called::Repeated
+                | Called::Malformed
+                | Called::WrongAlgorithm
+                | Called::WrongSignature,
+                _,
+            )
+            | Self::Status(..) => true,
+            Self::Handshake(..) => false,
         }
-        Ok(door) => match deliver(visit, &door, &head, &mut body, began).await {
-            Ok(()) => Outcome::Accepted,
-            Err(outcome) => outcome,
+    }
+}
+
+async fn handle(
+    visit: &Visit,
+    route: Route<'_>,
+    head: &Parts,
+    body: &mut Incoming,
+    began: Instant,
+) -> Answer {
+    let answer = match admit(visit, route, head) {
+        Err(outcome) => Answer::Delivery(outcome),
+        Ok(Way::Greet(door)) => {
+            let (greeting, challenge) = greet(&door, head);
+            Answer::Handshake(greeting, challenge)
+        }
+        Ok(Way::Deliver(door)) => Answer::Delivery(
+            deliver(visit, &door, head, body, began).await.err().unwrap_or(Outcome::Accepted),
+        ),
+        Ok(Way::Callback(door, kind)) => match callback::receive(visit, &door, kind, head, body, began).await
+        {
+            Ok((called, json)) => Answer::Callback(kind, called, json),
+            Err(called) => Answer::Callback(kind, called, Bytes::new()),
         },
-        Err(outcome) => outcome,
+        Ok(Way::Status(code)) => match visit.place(&head.headers) {
+            Ok(_place) => {
+                let edge = &visit.edge;
+                let (progress, reply) =
+                    status::answer(&edge.plane.state(), code, &head.headers, edge.clock.now_ms());
+                Answer::Status(progress, reply)
+            }
+            Err(outcome) => Answer::Delivery(outcome),
+        },
     };
     // Whoever waits to be asked for the body is not; whoever is in the middle of sending it gets to the answer.
-    let unread = !matches!(outcome, Outcome::Accepted | Outcome::BrokenBody | Outcome::TooSlow);
-    if unread && !head.headers.contains_key(header::EXPECT) {
+    if answer.leaves_a_body() && !head.headers.contains_key(header::EXPECT) {
         let most = visit.edge.limits.body_bytes.saturating_mul(DISCARDED_LIMITS);
-        discard(&mut body, &visit.pace, began, most).await;
+        discard(body, &visit.pace, began, most).await;
     }
-    Answer::Delivery(outcome)
+    answer
+}
+
+/// Which way a request goes.
+enum Way<'a> {
+    Greet(Arc<Door>),
+    Deliver(Arc<Door>),
+    Callback(Arc<Door>, CallbackKind),
+    Status(&'a str),
 }
 
 /// What can be said of any request by its headers alone.
-fn admit(visit: &Visit, head: &Parts) -> Result<Arc<Door>, Outcome> {
+fn admit<'a>(visit: &Visit, route: Route<'a>, head: &Parts) -> Result<Way<'a>, Outcome> {
     let edge = &visit.edge;
     if head.headers.len() > edge.limits.headers {
         return Err(Outcome::TooManyHeaders);
@@ -103,22 +174,23 @@ fn admit(visit: &Visit, head: &Parts) -> Result<Arc<Door>, Outcome> {
     if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > LONGEST_TARGET) {
         return Err(Outcome::TooLongTarget);
     }
-    // Exactly this path: nothing is decoded, folded or trimmed on its way here.
-    let app = head.uri.path().strip_prefix("/webhooks/").ok_or(Outcome::UnknownPath)?;
-    if app.is_empty() || app.contains('/') {
-        return Err(Outcome::UnknownPath);
-    }
-    if head.method != Method::POST && head.method != Method::GET {
-        return Err(Outcome::WrongMethod);
-    }
-    let door = match edge.doors.find(app) {
-        Some(Behind::Door(door)) => door,
-        Some(Behind::Broken) => return Err(Outcome::AppBroken),
-        None => return Err(Outcome::UnknownApp),
+    let door = |app: &str| match edge.doors.find(app) {
+        Some(Behind::Door(door)) => Ok(door),
+        Some(Behind::Broken) => Err(Outcome::AppBroken),
+        None => Err(Outcome::UnknownApp),
     };
-    match &edge.proxy {
+    let vouched = |door: Arc<Door>| match &edge.proxy {
         Some(proxy) if !proxy.vouches(visit.peer, &head.headers) => Err(Outcome::NotVouched),
         _ => Ok(door),
+    };
+    match (route, &head.method) {
+        (Route::Unknown, _) => Err(Outcome::UnknownPath),
+        (Route::Webhook(app), &Method::GET) => Ok(Way::Greet(vouched(door(app)?)?)),
+        (Route::Webhook(app), &Method::POST) => Ok(Way::Deliver(vouched(door(app)?)?)),
+        // Meta says of its webhooks alone that they come with its certificate; people come with none.
+        (Route::Callback(app, kind), &Method::POST) => Ok(Way::Callback(door(app)?, kind)),
+        (Route::Status(code), &Method::GET) => Ok(Way::Status(code)),
+        (Route::Webhook(_) | Route::Callback(..) | Route::Status(_), _) => Err(Outcome::WrongMethod),
     }
 }
 
@@ -128,123 +200,6 @@ fn greet(door: &Door, head: &Parts) -> (Greeting, Bytes) {
         Some(handshake) if !door.knows(&handshake.token) => (Greeting::WrongToken, Bytes::new()),
         Some(handshake) => (Greeting::Accepted, Bytes::from(handshake.challenge.into_owned())),
     }
-}
-
-async fn deliver(
-    visit: &Visit,
-    door: &Door,
-    head: &Parts,
-    body: &mut Incoming,
-    began: Instant,
-) -> Result<(), Outcome> {
-    let edge = &*visit.edge;
-    let headers = &head.headers;
-    check_framing(headers)?;
-    // Before a byte of the body is read.
-    if body.size_hint().lower() > edge.limits.body_bytes as u64 {
-        return Err(Outcome::TooLarge);
-    }
-    let (claim, signature) = Claim::of(headers).map_err(|error| match error {
-        ClaimError::Missing => Outcome::Unsigned,
-        ClaimError::Malformed => Outcome::MalformedSignature,
-    })?;
-    let _place = match &edge.proxy {
-        Some(proxy) => proxy.place(visit.peer, headers)?,
-        None => None,
-    };
-    let (bytes, _held) = collect(body, &visit.pace, began, edge.limits.body_bytes, &edge.inflight).await?;
-    let secret = door.keys.verify(&bytes, &claim).ok_or(Outcome::WrongSignature)?;
-    let size = bytes.len() as u64;
-    let partition = schemas::shallow_partition(&bytes, edge.breaker.partitions());
-    let record = record::of(&door.app, edge.clock.now_ms(), signature, secret, headers, bytes);
-    append(visit, partition, record, began).await?;
-    edge.metrics.secret(secret);
-    edge.metrics.body_bytes.inc_by(size);
-    Ok(())
-}
-
-/// Encoded bodies are not Meta's, and a signature over them would not be over what a reader sees.
-fn check_framing(headers: &HeaderMap) -> Result<(), Outcome> {
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Outcome::Encoded);
-    }
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        _ => Err(Outcome::WrongTransfer),
-    }
-}
-
-/// Hands the record to the log and waits until it is durable.
-///
-/// Once handed over it is appended whatever happens here: when the client leaves, this future is dropped with the
-/// connection, and dropping a [`eventlog::Pending`] takes nothing back. Meta repeats what it saw no answer to, and the
-/// repeat becomes the same event.
-async fn append(visit: &Visit, partition: u32, record: Record, began: Instant) -> Result<(), Outcome> {
-    let edge = &*visit.edge;
-    let attempt = edge.breaker.attempt(partition).ok_or(Outcome::LogAway)?;
-    let at = edge.raw.get(partition as usize).ok_or(Outcome::LogAway)?;
-    let handed = Instant::now();
-    visit.pace.append(began, handed);
-    let answer = match edge.log.append(at, record) {
-        Err(cause) => Some(Err(cause)),
-        Ok(mut pending) => {
-            poll_fn(|cx| match Pin::new(&mut pending).poll(cx) {
-                Poll::Ready(answer) => Poll::Ready(Some(answer)),
-                Poll::Pending if visit.pace.is_late() => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            })
-            .await
-        }
-    };
-    observe(&edge.metrics.append_seconds, handed.elapsed());
-    match answer {
-        Some(Ok(_)) => {
-            attempt.confirm();
-            Ok(())
-        }
-        // The queue drains by itself; the breaker opens when what is in it fails.
-        Some(Err(AppendError::Full)) => Err(Outcome::LogFull),
-        Some(Err(cause @ AppendError::TooLarge { .. })) => {
-            error!(error = %cause, "the log takes less than a delivery may hold; raise its limit to 5 MiB");
-            Err(Outcome::LogRefused)
-        }
-        Some(Err(
-            cause @ (AppendError::Unconfirmed { .. }
-            | AppendError::NoSuchTopic { .. }
-            | AppendError::Denied { .. }
-            | AppendError::Closed { .. }),
-        )) => {
-            attempt.fail(&cause);
-            Err(Outcome::Unconfirmed)
-        }
-        None => {
-            attempt.fail(&"no confirmation before the answer was due");
-            Err(Outcome::Unconfirmed)
-        }
-    }
-}
-
-fn refusal(outcome: Outcome) -> Reply {
-    let mut reply = Reply::default();
-    *reply.status_mut() = outcome.status();
-    if outcome.closes() {
-        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    if outcome == Outcome::WrongMethod {
-        reply.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
-    }
-    reply
-}
-
-fn echo(greeting: Greeting, challenge: Bytes) -> Reply {
-    let mut reply = Reply::new(Full::new(challenge));
-    *reply.status_mut() = greeting.status();
-    let headers = reply.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    reply
 }
 
 /// `None` when the future panicked. The panic's own text goes through the panic hook.
@@ -261,29 +216,41 @@ async fn caught<T>(future: impl Future<Output = T>) -> Option<T> {
 /// Counts a request once, as abandoned when it is dropped without an end.
 struct Tally<'a> {
     metrics: &'a Metrics,
+    callback: Option<CallbackKind>,
     ended: bool,
 }
 
 impl<'a> Tally<'a> {
-    const fn new(metrics: &'a Metrics) -> Self {
-        Self { metrics, ended: false }
+    const fn new(metrics: &'a Metrics, route: Route<'_>) -> Self {
+        let callback = match route {
+            Route::Callback(_, kind) => Some(kind),
+            Route::Webhook(_) | Route::Status(_) | Route::Unknown => None,
+        };
+        Self { metrics, callback, ended: false }
     }
 
     fn end(mut self, outcome: Outcome) {
-        self.ended = true;
-        self.metrics.delivery(outcome);
+        self.count(outcome);
     }
 
-    /// Not a delivery after all.
+    /// Counted elsewhere.
     fn pass(mut self) {
         self.ended = true;
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        self.ended = true;
+        match self.callback {
+            Some(kind) => self.metrics.callback(kind, outcome.into()),
+            None => self.metrics.delivery(outcome),
+        }
     }
 }
 
 impl Drop for Tally<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.metrics.delivery(Outcome::Abandoned);
+            self.count(Outcome::Abandoned);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::form::{decode, text};
+
 /// The longest challenge that is echoed, in characters.
 const LONGEST_CHALLENGE: usize = 256;
 /// The longest query that is read at all, in bytes.
@@ -43,34 +45,6 @@ impl<'a> Handshake<'a> {
         let fits = (1..=LONGEST_CHALLENGE).contains(&challenge.len()) && challenge.bytes().all(plain);
         fits.then_some(Self { challenge, token: token? })
     }
-}
-
-fn text(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
-    match bytes {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
-        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
-    }
-}
-
-/// `application/x-www-form-urlencoded`: `%41` and `+`. `None` when a `%` is not followed by two digits.
-fn decode(text: &str) -> Option<Cow<'_, [u8]>> {
-    if !text.bytes().any(|b| matches!(b, b'%' | b'+')) {
-        return Some(Cow::Borrowed(text.as_bytes()));
-    }
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        decoded.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut one = [0];
-                hex::decode_to_slice([bytes.next()?, bytes.next()?], &mut one).ok()?;
-                one[0]
-            }
-            other => other,
-        });
-    }
-    Some(Cow::Owned(decoded))
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::Context;
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
-use schemas::SecretRole;
+use schemas::{CallbackKind, SecretRole};
 
-use crate::outcome::{Greeting, Outcome};
+use crate::outcome::{Called, Greeting, Outcome};
 use crate::pace::Step;
+use crate::status::Progress;
 
 /// Why a connection was not served. The `outcome` label of `ingest_connections_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,7 @@ impl Arrival {
 }
 
 const ROLES: [SecretRole; 3] = [SecretRole::Current, SecretRole::Next, SecretRole::Instagram];
+const KINDS: [CallbackKind; 2] = [CallbackKind::DataDeletion, CallbackKind::Deauthorize];
 
 /// Every metric of the edge. Counters are looked up once, here, and not on a request's way.
 pub(crate) struct Metrics {
@@ -46,6 +48,8 @@ pub(crate) struct Metrics {
     closed: Vec<IntCounter>,
     closed_protocol: IntCounter,
     secrets: Vec<IntCounter>,
+    callbacks: Vec<Vec<IntCounter>>,
+    status_pages: Vec<IntCounter>,
     pub(crate) answer_seconds: Histogram,
     pub(crate) append_seconds: Histogram,
     pub(crate) connections: IntGauge,
@@ -55,6 +59,8 @@ pub(crate) struct Metrics {
     pub(crate) breaker_opened: IntCounter,
     pub(crate) apps: IntGauge,
     pub(crate) apps_broken: IntGauge,
+    pub(crate) data_keys: IntCounter,
+    pub(crate) data_key_failures: IntCounter,
     pub(crate) tls_reloads: IntCounter,
     pub(crate) tls_reload_failures: IntCounter,
     pub(crate) accept_failures: IntCounter,
@@ -103,6 +109,13 @@ impl Metrics {
                 "role",
                 ROLES.map(SecretRole::as_str),
             )?,
+            callbacks: made.callbacks()?,
+            status_pages: made.counters(
+                "ingest_callback_status_total",
+                "Answers to whoever asked how far a data deletion is. Many of unknown: somebody is guessing codes.",
+                "outcome",
+                Progress::ALL.map(Progress::as_str).into_iter().chain(["unknown"]),
+            )?,
             answer_seconds: made.histogram(
                 "ingest_answer_seconds",
                 "From a delivery's headers to its answer, 200 or 5xx. Meta wants half of them under 0.25 s and 99 % under 1 s.",
@@ -128,7 +141,16 @@ impl Metrics {
             apps: made.gauge("ingest_apps", "Apps that may deliver.")?,
             apps_broken: made.gauge(
                 "ingest_apps_broken",
-                "Apps whose secrets do not open with this process's root key, or are empty. They get 503. Above 0: page.",
+                "Apps whose secrets, as they are now, do not open with this process's edge key, or are empty. Those that it had \
+                 opened before go on with the secrets of then, the others get 503. Above 0: page.",
+            )?,
+            data_keys: made.counter(
+                "ingest_data_keys_total",
+                "Keys made to seal bodies with: one at the start, one an hour, and one each time an operator asks for fresh ones.",
+            )?,
+            data_key_failures: made.counter(
+                "ingest_data_key_failures_total",
+                "Times no fresh key could be made. The one before goes on for up to 24 hours, then deliveries get 503. Growing: page.",
             )?,
             tls_reloads: made.counter("ingest_tls_reloads_total", "Changed certificates or keys now in use.")?,
             tls_reload_failures: made.counter(
@@ -148,6 +170,18 @@ impl Metrics {
 
     pub(crate) fn handshake(&self, greeting: Greeting) {
         count(&self.handshakes, greeting as usize);
+    }
+
+    pub(crate) fn callback(&self, kind: CallbackKind, called: Called) {
+        let counters =
+            KINDS.iter().position(|known| *known == kind).and_then(|kind| self.callbacks.get(kind));
+        let word = Called::WORDS.iter().position(|word| *word == called.as_str());
+        count(counters.map_or(&[], Vec::as_slice), word.unwrap_or(usize::MAX));
+    }
+
+    /// `None`: nothing is known under that code.
+    pub(crate) fn status_page(&self, progress: Option<Progress>) {
+        count(&self.status_pages, progress.map_or(Progress::ALL.len(), |progress| progress as usize));
     }
 
     pub(crate) fn arrival(&self, arrival: Arrival) {
@@ -197,6 +231,17 @@ impl Maker<'_> {
 
     fn histogram(&self, name: &str, help: &str) -> anyhow::Result<Histogram> {
         self.kept(Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec())))
+    }
+
+    fn callbacks(&self) -> anyhow::Result<Vec<Vec<IntCounter>>> {
+        let help = "Meta's privacy callbacks. wrong_signature: the app's secret is not the one Meta uses. failed: they could not be \
+                    written down and were answered with 503; Meta may not come again. Growing: page.";
+        let all =
+            self.kept(IntCounterVec::new(Opts::new("ingest_callbacks_total", help), &["kind", "outcome"]))?;
+        let of = |kind: CallbackKind| {
+            Called::WORDS.map(|word| all.with_label_values(&[kind.as_str(), word])).to_vec()
+        };
+        Ok(KINDS.map(of).to_vec())
     }
 
     fn counters(

@@ -39,6 +39,8 @@ pub(crate) enum Outcome {
     Overloaded,
     /// The app's secrets do not open.
     AppBroken,
+    /// There is no key to seal it with.
+    Unsealed,
     /// The log's queue is full.
     LogFull,
     /// The log is known to be away.
@@ -55,7 +57,7 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     /// Every outcome; a variant's place here is its number.
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Accepted,
         Self::UnknownPath,
         Self::UnknownApp,
@@ -73,6 +75,7 @@ impl Outcome {
         Self::TooSlow,
         Self::Overloaded,
         Self::AppBroken,
+        Self::Unsealed,
         Self::LogFull,
         Self::LogAway,
         Self::Unconfirmed,
@@ -101,6 +104,7 @@ impl Outcome {
             Self::TooSlow => "too_slow",
             Self::Overloaded => "overloaded",
             Self::AppBroken => "app_broken",
+            Self::Unsealed => "unsealed",
             Self::LogFull => "log_full",
             Self::LogAway => "log_away",
             Self::Unconfirmed => "unconfirmed",
@@ -127,6 +131,7 @@ impl Outcome {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Overloaded
             | Self::AppBroken
+            | Self::Unsealed
             | Self::LogFull
             | Self::LogAway
             | Self::Unconfirmed
@@ -190,6 +195,66 @@ impl Greeting {
     }
 }
 
+/// What became of one of Meta's privacy callbacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Called {
+    /// It is written down.
+    Received,
+    /// It was written down before.
+    Repeated,
+    /// Not a signed request as Meta sends it.
+    Malformed,
+    /// Signed in a way that is not known here.
+    WrongAlgorithm,
+    /// A signature that no secret of the app gives.
+    WrongSignature,
+    /// Not read, or not written down: as a delivery would not be.
+    Refused(Outcome),
+}
+
+impl From<Outcome> for Called {
+    fn from(outcome: Outcome) -> Self {
+        Self::Refused(outcome)
+    }
+}
+
+impl Called {
+    /// Every word of [`Called::as_str`]: the `outcome` label of `ingest_callbacks_total`.
+    pub(crate) const WORDS: [&'static str; 8] = [
+        "received",
+        "repeated",
+        "malformed",
+        "wrong_algorithm",
+        "wrong_signature",
+        "refused",
+        "failed",
+        "abandoned",
+    ];
+
+    /// The outcome as its one word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Repeated => "repeated",
+            Self::Malformed => "malformed",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::WrongSignature => "wrong_signature",
+            Self::Refused(Outcome::Abandoned) => "abandoned",
+            Self::Refused(outcome) if outcome.status().is_server_error() => "failed",
+            Self::Refused(_) => "refused",
+        }
+    }
+
+    /// The answer.
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            Self::Received | Self::Repeated => StatusCode::OK,
+            Self::Malformed | Self::WrongAlgorithm | Self::WrongSignature => StatusCode::BAD_REQUEST,
+            Self::Refused(outcome) => outcome.status(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,5 +267,18 @@ mod tests {
         for (number, greeting) in Greeting::ALL.into_iter().enumerate() {
             assert_eq!(greeting as usize, number, "{greeting:?}");
         }
+    }
+
+    #[test]
+    fn a_callback_has_a_word_whatever_becomes_of_it() {
+        use Called::{Malformed, Received, Refused, Repeated, WrongAlgorithm, WrongSignature};
+        let refused = Outcome::ALL.map(Refused);
+        for called in
+            [Received, Repeated, Malformed, WrongAlgorithm, WrongSignature].into_iter().chain(refused)
+        {
+            assert!(Called::WORDS.contains(&called.as_str()), "{called:?}");
+        }
+        assert_eq!(Refused(Outcome::TooLarge).as_str(), "refused");
+        assert_eq!(Refused(Outcome::Unconfirmed).as_str(), "failed");
     }
 }

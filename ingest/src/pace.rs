@@ -5,7 +5,8 @@
 //! moved when it rings, or when something is due earlier. When a body or an append is late the handler is told and
 //! answers; when anything else is late the connection is closed.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -160,6 +161,17 @@ impl Pace {
         self.due.store(u64::try_from(due).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.step.store(step as u8, Ordering::Relaxed);
     }
+}
+
+/// What comes of it, unless the pace says that it is late.
+pub(crate) async fn in_time<T>(pace: &Pace, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if pace.is_late() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
 }
 
 /// A stream that tells the pace what comes and goes.

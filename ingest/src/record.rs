@@ -1,9 +1,11 @@
-//! A delivery as `raw` keeps it: the exact body, and beside it what only the edge knows (`schemas::raw_header`).
+//! A delivery as `raw` keeps it: the exact body, sealed, and beside it what only the edge knows (`schemas::raw_header`).
 
 use bytes::Bytes;
 use eventlog::{Header, Record};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use schemas::{SecretRole, raw_header};
+
+use crate::sealer::Sealed;
 
 /// The most of a `Content-Type` that is kept, in bytes. It is for people to look at; nothing hangs on it.
 const LONGEST_CONTENT_TYPE: usize = 256;
@@ -15,24 +17,20 @@ pub(crate) fn of(
     signature: &HeaderValue,
     secret: SecretRole,
     headers: &HeaderMap,
-    body: Bytes,
+    sealed: Sealed,
 ) -> Record {
     Record {
         key: None,
-        value: Some(sealed(body)),
+        value: Some(sealed.value),
         headers: vec![
             Header::new(raw_header::APP, app.clone()),
             Header::new(raw_header::RECEIVED_AT, received_ms.to_string()),
             Header::new(raw_header::SIGNATURE, Bytes::copy_from_slice(signature.as_bytes())),
             Header::new(raw_header::SECRET, secret.as_str()),
             Header::new(raw_header::CONTENT_TYPE, content_type(headers)),
+            Header::new(raw_header::KEY, sealed.key),
         ],
     }
-}
-
-/// Where sealing has its place: the body is kept as it came for now.
-const fn sealed(body: Bytes) -> Bytes {
-    body
 }
 
 /// As it was received, empty when it was not; what is not UTF-8 in it is replaced.
@@ -52,12 +50,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_holds_the_exact_body_and_text_beside_it() {
+    fn a_record_holds_the_sealed_body_and_text_beside_it() {
         let signature = HeaderValue::from_static("sha256=AB");
         let mut headers = HeaderMap::new();
-        let body = Bytes::from_static(b"\xff\x00 not json");
+        let body = Bytes::from_static(b"\xff\x00 sealed");
         let make = |headers: &HeaderMap| {
-            of(&Bytes::from_static(b"acme"), 17, &signature, SecretRole::Next, headers, body.clone())
+            let sealed = Sealed { value: body.clone(), key: Bytes::from_static(b"h1.wrapped") };
+            of(&Bytes::from_static(b"acme"), 17, &signature, SecretRole::Next, headers, sealed)
         };
         let record = make(&headers);
         assert_eq!((record.key.as_ref(), record.value.as_ref()), (None, Some(&body)));
@@ -74,6 +73,7 @@ mod tests {
                 ("signature", "sha256=AB"),
                 ("secret", "next"),
                 ("content_type", ""),
+                ("key", "h1.wrapped"),
             ]
         );
         let mut check = |value: &[u8], expected: &str| {

@@ -30,6 +30,11 @@ impl Claim {
         Ok((Self::parse(value.as_bytes()).ok_or(ClaimError::Malformed)?, value))
     }
 
+    /// Of its 32 bytes.
+    pub(crate) const fn from_bytes(tag: [u8; 32]) -> Self {
+        Self(tag)
+    }
+
     fn parse(value: &[u8]) -> Option<Self> {
         let mut tag = [0; 32];
         hex::decode_to_slice(value.strip_prefix(b"sha256=")?, &mut tag).ok()?;
@@ -51,12 +56,23 @@ impl Keys {
         )
     }
 
-    /// Which secret gives the claimed signature. All of them are always tried, so time does not tell which.
+    /// Which secret gives the claimed signature.
     pub(crate) fn verify(&self, body: &[u8], claim: &Claim) -> Option<SecretRole> {
+        self.signer(body, claim).map(|(role, _)| *role)
+    }
+
+    /// A key for another purpose, of the secret that gives the claimed signature: one secret, one key.
+    pub(crate) fn derived(&self, body: &[u8], claim: &Claim, label: &[u8]) -> Option<hmac::Key> {
+        let (_, key) = self.signer(body, claim)?;
+        Some(hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(key, label).as_ref()))
+    }
+
+    /// All secrets are always tried, so time does not tell which it was.
+    fn signer(&self, body: &[u8], claim: &Claim) -> Option<&(SecretRole, hmac::Key)> {
         let mut matched = None;
-        for (role, key) in &self.0 {
-            let matches = hmac::verify(key, body, &claim.0).is_ok();
-            matched = matched.or(matches.then_some(*role));
+        for secret in &self.0 {
+            let matches = hmac::verify(&secret.1, body, &claim.0).is_ok();
+            matched = matched.or(matches.then_some(secret));
         }
         matched
     }

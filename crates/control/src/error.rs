@@ -20,7 +20,7 @@ pub enum ControlError {
     Behind,
     /// An app's secret does not open.
     #[error(
-        "the secrets of app {app} do not open; this process needs the root key they were added with (--root-key)"
+        "the secrets of app {app} do not open; this process needs the edge key that belongs to the root key they were added under (--edge-key, or --root-key)"
     )]
     Secrets {
         /// Which app.

@@ -35,7 +35,8 @@ pub async fn ensure_topics(log: &EventLog, topics: &Topics, partitions: Partitio
     Ok(())
 }
 
-/// Makes a tenant's feed unless it is there, and names it.
+/// Makes a tenant's feed unless it is there, and names it. A tombstone takes a forgotten person's record out of it before
+/// its week is over.
 pub async fn ensure_inbox(
     log: &EventLog,
     topics: &Topics,
@@ -43,7 +44,7 @@ pub async fn ensure_inbox(
     partitions: Partitions,
 ) -> Result<Topic, LogError> {
     let topic = Topic::new(topics.inbox(tenant))?;
-    let retention = Retention::Age(7 * DAY);
+    let retention = Retention::CompactedAge(7 * DAY);
     log.ensure(&TopicSpec { topic: topic.clone(), partitions: partitions.inbox, retention }).await?;
     Ok(topic)
 }

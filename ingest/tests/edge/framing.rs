@@ -90,7 +90,7 @@ async fn bodies_up_to_the_limit_are_taken() {
     let limit = 4 * 1024 * 1024;
     let body = |length: usize| vec![b'x'; length];
     assert_eq!(status(stage.address, &delivery(SECRET, &body(limit))).await, 200);
-    assert_eq!(stage.raw().await[0].value.as_ref().unwrap().len(), limit);
+    assert_eq!(stage.bodies().await[0].len(), limit);
     assert_eq!(status(stage.address, &delivery(SECRET, &body(limit + 1))).await, 413);
     assert_eq!(status(stage.address, &delivery(SECRET, &body(3 * limit))).await, 413);
     // In pieces, so that no length is announced.

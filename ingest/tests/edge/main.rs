@@ -2,15 +2,18 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+mod callbacks;
 mod client;
 mod framing;
 mod handshake;
 mod outage;
 mod proxy;
 mod room;
+mod sealing;
 mod secrets;
 mod signature;
 mod slow;
 mod stage;
+mod status;
 mod stop;
 mod tls;

@@ -1,9 +1,11 @@
 //! Apps and their secrets change while the edge runs.
 
+use control::NewApp;
 use schemas::{Action, SecretRole};
+use seal::EdgeKey;
 
-use crate::client::{delivery, request, status};
-use crate::stage::{BODY, INSTAGRAM, NEXT, SECRET, Stage, acme};
+use crate::client::{delivery, request, sign, signed, status};
+use crate::stage::{BODY, INSTAGRAM, NEXT, OTHER, SECRET, Stage, acme, until};
 
 #[tokio::test]
 async fn a_rotation_takes_effect_with_the_next_request() {
@@ -12,7 +14,7 @@ async fn a_rotation_takes_effect_with_the_next_request() {
         assert_eq!(status(stage.address, &delivery(secret, BODY)).await, expected, "{secret}");
     };
     let rotate = async |secrets: &[(SecretRole, &str)], token: &str| {
-        stage.act(Action::AppRotated(acme(secrets, &[token]).seal(&stage.root).unwrap())).await;
+        stage.act(Action::AppRotated(acme(secrets, &[token]).seal(&stage.key).unwrap())).await;
     };
     let greet = async |token: &str| {
         let line = format!("GET /webhooks/acme?hub.mode=subscribe&hub.challenge=1&hub.verify_token={token}");
@@ -38,16 +40,49 @@ async fn a_rotation_takes_effect_with_the_next_request() {
 }
 
 #[tokio::test]
-async fn an_app_whose_secrets_do_not_open_is_503_and_the_others_go_on() {
+async fn an_app_whose_secrets_cannot_be_used_is_503_and_the_others_go_on() {
     let stage = Stage::new().await;
-    let foreign = seal::RootKey::generate().unwrap();
-    for (secret, root) in [(SECRET, &foreign), ("", &*stage.root)] {
-        let app = acme(&[(SecretRole::Current, secret)], &["token"]).seal(root).unwrap();
-        stage.act(Action::AppRotated(app)).await;
-        assert_eq!(status(stage.address, &delivery(secret, BODY)).await, 503);
-        let other =
-            crate::client::signed("/webhooks/other", &crate::client::sign(crate::stage::OTHER, BODY), BODY);
+    let foreign = seal::RootKey::generate().unwrap().edge();
+    let fresh = |secret: &str, key: &EdgeKey| {
+        let app =
+            NewApp { id: "fresh".parse().unwrap(), ..acme(&[(SecretRole::Current, secret)], &["token"]) };
+        Action::AppAdded(app.seal(key).unwrap())
+    };
+    for (number, action) in [fresh(SECRET, &foreign), fresh("", &stage.key)].into_iter().enumerate() {
+        stage.act(action).await;
+        assert_eq!(status(stage.address, &signed("/webhooks/fresh", &sign(SECRET, BODY), BODY)).await, 503);
+        let other = signed("/webhooks/other", &sign(OTHER, BODY), BODY);
         assert_eq!(status(stage.address, &other).await, 200);
+        assert_eq!(stage.outcome("app_broken"), number as f64 + 1.0);
     }
-    assert_eq!(stage.outcome("app_broken"), 2.0);
+    // An app that had secrets, and has none any more.
+    let emptied = acme(&[(SecretRole::Current, "")], &["token"]).seal(&stage.key).unwrap();
+    stage.act(Action::AppRotated(emptied)).await;
+    assert_eq!(status(stage.address, &delivery(SECRET, BODY)).await, 503);
+}
+
+/// The root key was rotated, and this process does not have the edge key that goes with it yet.
+#[tokio::test]
+async fn an_app_whose_new_secrets_do_not_open_goes_on_with_those_it_had() {
+    let stage = Stage::new().await;
+    let foreign = seal::RootKey::generate().unwrap().edge();
+    assert_eq!(status(stage.address, &delivery(SECRET, BODY)).await, 200);
+    let rotated = acme(&[(SecretRole::Current, "after")], &["token"]);
+    stage.act(Action::AppRotated(rotated.seal(&foreign).unwrap())).await;
+    assert_eq!(status(stage.address, &delivery(SECRET, BODY)).await, 200);
+    assert_eq!(status(stage.address, &delivery("after", BODY)).await, 401);
+    assert_eq!(stage.metric("ingest_apps_broken", None), 1.0);
+    stage.act(Action::AppRotated(rotated.seal(&stage.key).unwrap())).await;
+    assert_eq!(status(stage.address, &delivery("after", BODY)).await, 200);
+    assert_eq!(status(stage.address, &delivery(SECRET, BODY)).await, 401);
+    assert_eq!(stage.metric("ingest_apps_broken", None), 0.0);
+}
+
+#[tokio::test]
+async fn an_app_that_cannot_be_used_is_told_of_before_anybody_comes() {
+    let stage = Stage::new().await;
+    let foreign = seal::RootKey::generate().unwrap().edge();
+    let app = acme(&[(SecretRole::Current, SECRET)], &["token"]);
+    stage.act(Action::AppRotated(app.seal(&foreign).unwrap())).await;
+    until("it is told of", || stage.metric("ingest_apps_broken", None) == 1.0).await;
 }

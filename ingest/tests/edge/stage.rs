@@ -1,6 +1,7 @@
 //! A whole edge: an embedded log in a folder of its own, `control` with two apps, and the edge on a free port.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use control::{ControlPlane, NewApp, Partitions, ensure_topics};
 use eventlog::{EmbeddedConfig, EventLog, Record, Topic, TopicPartition};
 use ingest::{Config, Deadlines, Edge};
 use prometheus::Registry;
-use schemas::{Action, SecretRole, Topics};
-use seal::RootKey;
+use schemas::{Action, SecretRole, Topics, raw_header};
+use seal::{Context, EdgeKey, RootKey, SealError};
 use secrecy::SecretString;
 use service::{Clock, Readiness};
 use tokio::net::TcpListener;
@@ -32,13 +33,14 @@ pub(crate) struct Stage {
     pub(crate) address: SocketAddr,
     pub(crate) log: EventLog,
     pub(crate) plane: ControlPlane,
-    pub(crate) root: Arc<RootKey>,
+    pub(crate) root: RootKey,
+    pub(crate) key: Arc<EdgeKey>,
     pub(crate) registry: Registry,
     pub(crate) readiness: Readiness,
     pub(crate) stop: CancellationToken,
     edge: Option<JoinHandle<anyhow::Result<()>>>,
-    follow: JoinHandle<Result<(), control::ControlError>>,
-    _folder: tempfile::TempDir,
+    pub(crate) follow: JoinHandle<Result<(), control::ControlError>>,
+    folder: tempfile::TempDir,
 }
 
 /// Deadlines that a test can wait for.
@@ -92,28 +94,20 @@ impl Stage {
         let plane = ControlPlane::open(log.clone(), &Topic::new(topics.control()).unwrap()).await.unwrap();
         let stop = CancellationToken::new();
         let follow = tokio::spawn(plane.clone().follow(CancellationToken::new()));
-        let root = Arc::new(RootKey::generate().unwrap());
+        let root = RootKey::generate().unwrap();
+        let key = Arc::new(root.edge());
         let (registry, readiness) = (Registry::new(), Readiness::default());
-        let edge = Edge::new(
-            config,
-            log.clone(),
-            plane.clone(),
-            root.clone(),
-            &topics,
-            &registry,
-            &readiness,
-            clock,
-        )
-        .unwrap();
+        let edge =
+            Edge::new(config, log.clone(), plane.clone(), key.clone(), &topics, &registry, &readiness, clock)
+                .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let edge = Some(tokio::spawn(edge.serve(listener, stop.clone())));
-        let stage =
-            Self { address, log, plane, root, registry, readiness, stop, edge, follow, _folder: folder };
+        let stage = Self { address, log, plane, root, key, registry, readiness, stop, edge, follow, folder };
         let all =
             [(SecretRole::Current, SECRET), (SecretRole::Next, NEXT), (SecretRole::Instagram, INSTAGRAM)];
-        stage.act(Action::AppAdded(acme(&all, &["a token&", "second"]).seal(&stage.root).unwrap())).await;
-        let other = app("other", &[(SecretRole::Current, OTHER)], &["third"]).seal(&stage.root).unwrap();
+        stage.act(Action::AppAdded(acme(&all, &["a token&", "second"]).seal(&stage.key).unwrap())).await;
+        let other = app("other", &[(SecretRole::Current, OTHER)], &["third"]).seal(&stage.key).unwrap();
         stage.act(Action::AppAdded(other)).await;
         until("the edge is ready", || stage.readiness.closed().is_empty()).await;
         stage
@@ -121,6 +115,23 @@ impl Stage {
 
     pub(crate) async fn act(&self, action: Action) {
         self.plane.act(0, "admin", action).await.unwrap();
+    }
+
+    /// Where everything of it lies.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The body in a record of `raw`, opened as the router does it.
+    pub(crate) fn open(&self, record: &Record) -> Result<Vec<u8>, SealError> {
+        let key = self.root.data_key(record.header_str(raw_header::KEY).unwrap())?;
+        let context = Context::new("raw").part(record.header_str(raw_header::APP).unwrap());
+        Ok(key.cipher(0).open(&context, record.value.as_deref().unwrap())?.to_vec())
+    }
+
+    /// Every body that `raw` holds.
+    pub(crate) async fn bodies(&self) -> Vec<Vec<u8>> {
+        self.raw().await.iter().map(|record| self.open(record).unwrap()).collect()
     }
 
     /// Everything that `raw` holds.
@@ -160,6 +171,19 @@ impl Stage {
 
     pub(crate) fn outcome(&self, outcome: &str) -> f64 {
         self.metric("ingest_deliveries_total", Some(outcome))
+    }
+
+    /// How many callbacks of this kind ended so.
+    pub(crate) fn called(&self, kind: &str, outcome: &str) -> f64 {
+        let families = self.registry.gather();
+        let family = families
+            .iter()
+            .find(|family| family.name() == "ingest_callbacks_total")
+            .expect("callbacks are counted");
+        let wanted = |metric: &&prometheus::proto::Metric| {
+            [kind, outcome].iter().all(|value| metric.get_label().iter().any(|pair| pair.value() == *value))
+        };
+        family.get_metric().iter().filter(wanted).map(|metric| metric.get_counter().get_value()).sum()
     }
 
     /// Waits until so many deliveries ended so.

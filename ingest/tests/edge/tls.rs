@@ -191,7 +191,7 @@ async fn files_have_to_be_right_at_the_start() {
             Config { tls: Some(tls.clone()), ..Config::default() },
             stage.log.clone(),
             stage.plane.clone(),
-            stage.root.clone(),
+            stage.key.clone(),
             &Topics::default(),
             &prometheus::Registry::new(),
             &service::Readiness::default(),
