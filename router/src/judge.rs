@@ -160,6 +160,7 @@ pub(crate) fn judge<'a>(
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use eventlog::Header;
     use schemas::{Action, ControlRecord};
 
@@ -202,8 +203,7 @@ mod tests {
     #[track_caller]
     fn check(body: &str, wanted: &Wanted, state: &ControlState, expected: &[&str]) {
         let record = record(body);
-        let bytes = super::body(&record);
-        let judged = judge(RawRef { partition: 0, offset: 7 }, &record, &bytes, wanted, state, 5);
+        let judged = judge(RawRef { partition: 0, offset: 7 }, &record, body.as_bytes(), wanted, state, 5);
         let mut seen: Vec<String> = judged
             .routed
             .iter()
@@ -285,6 +285,20 @@ mod tests {
         }
         let seen: Vec<_> = judged.pointers.into_iter().map(|p| (p.items, p.count, p.attempts)).collect();
         assert_eq!(seen, [(vec![4, 6], 9, 2), (vec![2], 9, 2)]);
+    }
+
+    #[test]
+    fn what_is_dropped_for_good_shares_a_pointer_too() {
+        let raw = RawRef { partition: 0, offset: 7 };
+        let mut judged = Judged::new(raw, &Wanted::All { attempts: 0 }, &two_tenants(), 5);
+        judged.count = 4;
+        for index in [3, 1] {
+            judged.forget(index);
+        }
+        judged.set_aside(2, Reason::TooLarge);
+        let seen: Vec<_> = judged.pointers.into_iter().map(|p| (p.items, p.outcome)).collect();
+        let quarantined = Outcome::Quarantined { reason: Reason::TooLarge };
+        assert_eq!(seen, [(vec![3, 1], Outcome::Forgotten), (vec![2], quarantined)]);
     }
 
     #[test]

@@ -4,5 +4,6 @@
 
 mod parked;
 mod routing;
+mod sealed;
 mod stage;
 mod trouble;

@@ -10,9 +10,11 @@ use eventlog::{EmbeddedConfig, EventLog, Header, KafkaConfig, Record, Topic, Top
 use keyring::Keyring;
 use prometheus::Registry;
 use router::{Config, Router};
-use schemas::{Action, Event, Pointer, RawRef, TenantId, Topics, raw_header};
-use seal::RootKey;
+use schemas::{Action, DecodeError, Event, Pointer, RawRef, SealedEvent, TenantId, Topics, raw_header};
+use seal::{Context, DataKey, RootKey};
+use secrecy::SecretString;
 use service::{Clock, Readiness};
+use store::{KeyringDb, KeyringRole};
 use tempfile::TempDir;
 use testkit::{Kafka, Postgres};
 use tokio::task::JoinHandle;
@@ -25,12 +27,16 @@ pub(crate) struct Stage {
     pub(crate) log: EventLog,
     pub(crate) topics: Topics,
     pub(crate) postgres: Postgres,
+    pub(crate) root: Arc<RootKey>,
+    /// As a process of ingest has it.
+    data_key: DataKey,
     plane: ControlPlane,
     keyring: Keyring,
+    url: SecretString,
     stop: CancellationToken,
     following: JoinHandle<()>,
     kafka: Option<Kafka>,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 /// A router at work.
@@ -98,9 +104,18 @@ impl Stage {
         let postgres = Postgres::start().await.unwrap();
         let url = postgres.database().await.unwrap().into();
         store::migrate_keyring(&url).await.unwrap();
-        let db = store::KeyringDb::connect(&url, 8).await.unwrap();
-        let keyring = Keyring::new(db, Arc::new(RootKey::generate().unwrap()));
-        Self { log, topics, postgres, plane, keyring, stop, following, kafka, folder }
+        let db = KeyringDb::connect(&url, KeyringRole::Router, 8).await.unwrap();
+        let root = Arc::new(RootKey::generate().unwrap());
+        let data_key = root.edge().data_key().unwrap();
+        let keyring = Keyring::new(db, root.clone());
+        // As every process does that remembers keys.
+        tokio::spawn(keyring.clone().attend("router".into(), plane.watch(), Clock::system(), stop.clone()));
+        Self { log, topics, postgres, root, data_key, plane, keyring, url, stop, following, kafka, folder }
+    }
+
+    /// A keyring of another process.
+    pub(crate) async fn ring(&self, role: KeyringRole) -> Keyring {
+        Keyring::new(KeyringDb::connect(&self.url, role, 2).await.unwrap(), self.root.clone())
     }
 
     /// Starts a router.
@@ -117,6 +132,7 @@ impl Stage {
             self.log.clone(),
             self.plane.clone(),
             self.keyring.clone(),
+            self.root.clone(),
             &self.topics,
             &registry,
             &readiness,
@@ -129,6 +145,11 @@ impl Stage {
 
     pub(crate) async fn act(&self, action: Action) {
         self.plane.act(1, "admin", action).await.unwrap();
+    }
+
+    /// The offset in control that processes have to have forgotten keys up to.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.plane.state().people.evictions
     }
 
     pub(crate) async fn tenant(&self, name: &str) {
@@ -145,23 +166,32 @@ impl Stage {
     }
 
     pub(crate) async fn deliver(&self, partition: u32, body: &str) -> RawRef {
-        let at = self.raw(partition);
-        let offset = self.log.append(&at, delivery(body)).unwrap().await.unwrap();
+        self.put(partition, self.delivery(body)).await
+    }
+
+    /// Puts any record into `raw`.
+    pub(crate) async fn put(&self, partition: u32, record: Record) -> RawRef {
+        let offset = self.log.append(&self.raw(partition), record).unwrap().await.unwrap();
         RawRef { partition, offset }
+    }
+
+    /// A delivery as ingest writes it.
+    pub(crate) fn delivery(&self, body: &str) -> Record {
+        sealed(&self.data_key, "app", body)
     }
 
     /// Many deliveries, spread over the partitions, durable when this returns.
     pub(crate) async fn deliver_all(&self, bodies: impl Iterator<Item = String>) {
         let mut pending = Vec::new();
         for (partition, body) in (0..PARTITIONS.main).cycle().zip(bodies) {
-            pending.push(self.log.append(&self.raw(partition), delivery(&body)).unwrap());
+            pending.push(self.log.append(&self.raw(partition), self.delivery(&body)).unwrap());
         }
         for confirmed in pending {
             confirmed.await.unwrap();
         }
     }
 
-    async fn records(&self, topic: String) -> Vec<(u32, Record)> {
+    pub(crate) async fn records(&self, topic: String) -> Vec<(u32, Record)> {
         let topic = Topic::new(topic).unwrap();
         let mut found = Vec::new();
         for partition in 0..self.log.partitions(&topic).await.unwrap().unwrap_or(0) {
@@ -178,8 +208,29 @@ impl Stage {
         found
     }
 
+    /// What `events` holds, opened.
     pub(crate) async fn events(&self) -> Vec<(u32, Event)> {
-        decode(self.records(self.topics.events()).await)
+        let opener = self.ring(KeyringRole::Opener).await;
+        let mut events = Vec::new();
+        for (partition, sealed) in self.sealed().await {
+            let key =
+                opener.keys(&[(sealed.tenant.clone(), sealed.subject)]).await.unwrap().remove(0).unwrap();
+            let open = |field, bytes: &[u8]| {
+                Ok::<_, DecodeError>(key.open(sealed.id, field, bytes).unwrap().to_vec())
+            };
+            events.push((partition, sealed.open(open).unwrap()));
+        }
+        events
+    }
+
+    /// What `events` holds, as it stands there.
+    pub(crate) async fn sealed(&self) -> Vec<(u32, SealedEvent)> {
+        let records = self.records(self.topics.events()).await;
+        let event = |record: &Record| {
+            let value = record.value.as_ref().unwrap();
+            SealedEvent::decode(|name| record.header_str(name), value).unwrap()
+        };
+        records.iter().map(|(partition, record)| (*partition, event(record))).collect()
     }
 
     pub(crate) async fn feed(&self, tenant: &str) -> Vec<(u32, Event)> {
@@ -231,10 +282,18 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
     }
 }
 
-fn delivery(body: &str) -> Record {
-    let headers =
-        vec![Header::new(raw_header::APP, "app"), Header::new(raw_header::RECEIVED_AT, "1700000000000")];
-    Record { key: None, value: Some(Bytes::copy_from_slice(body.as_bytes())), headers }
+/// When every delivery arrived, Unix milliseconds.
+pub(crate) const RECEIVED_MS: i64 = 1_700_000_000_000;
+
+/// A delivery for this app, sealed with this key.
+pub(crate) fn sealed(key: &DataKey, app: &str, body: &str) -> Record {
+    let value = key.cipher.seal(&Context::new("raw").part(app), body.as_bytes()).unwrap();
+    let headers = vec![
+        Header::new(raw_header::APP, app.to_owned()),
+        Header::new(raw_header::RECEIVED_AT, RECEIVED_MS.to_string()),
+        Header::new(raw_header::KEY, key.wrapped.clone()),
+    ];
+    Record { key: None, value: Some(Bytes::from(value)), headers }
 }
 
 fn decode(records: Vec<(u32, Record)>) -> Vec<(u32, Event)> {
@@ -250,8 +309,13 @@ pub(crate) fn entry(number: &str, sender: &str, id: &str) -> String {
 }
 
 pub(crate) fn entry_of(number: &str, sender: &str, id: &str, text: &str) -> String {
+    entry_at(number, sender, id, text, RECEIVED_MS / 1_000)
+}
+
+/// The same, sent at this Unix second.
+pub(crate) fn entry_at(number: &str, sender: &str, id: &str, text: &str, seconds: i64) -> String {
     format!(
-        r#"{{"id":"900","changes":[{{"field":"messages","value":{{"messaging_product":"whatsapp","metadata":{{"display_phone_number":"1","phone_number_id":"{number}"}},"messages":[{{"from":"{sender}","id":"{id}","timestamp":"1700000000","type":"text","text":{{"body":"{text}"}}}}]}}}}]}}"#
+        r#"{{"id":"900","changes":[{{"field":"messages","value":{{"messaging_product":"whatsapp","metadata":{{"display_phone_number":"1","phone_number_id":"{number}"}},"messages":[{{"from":"{sender}","id":"{id}","timestamp":"{seconds}","type":"text","text":{{"body":"{text}"}}}}]}}}}]}}"#
     )
 }
 
