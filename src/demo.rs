@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use sandbox::{Ledger, Mix, Pace, Sender, SenderConfig, Traffic, TrafficConfig, World, WorldConfig};
+use sandbox::{Graph, Ledger, Mix, Pace, Sender, SenderConfig, Traffic, TrafficConfig, World, WorldConfig};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -85,11 +86,19 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode, Failure> {
     service::init_logs(service::LogFormat::Text, &args.log)?;
     let folder = setup::Folder::new(args.data.clone())?;
     paint::line("Starting PostgreSQL, the log, ingest, router, projector and console in one process …")?;
-    let (options, log) = setup::options(&args, folder.path())?;
+    let (mut options, log) = setup::options(&args, folder.path())?;
+    // Files are fetched from a simulated Graph API, as from Meta's.
+    let graph = TcpListener::bind("127.0.0.1:0").await.context("listening for the simulated Graph API")?;
+    let graph_url = format!("http://{}", graph.local_addr().context("the simulated Graph API")?);
+    let world = World::new(WorldConfig { seed: args.seed, organisations: 3, people: PEOPLE });
+    let world = Arc::new(world.with_media_at(&graph_url));
+    let graph_ends = CancellationToken::new();
+    let _graph = graph_ends.clone().drop_guard();
+    tokio::spawn(Graph::new(world.clone(), setup::GRAPH_TOKEN, &graph_url).serve(graph, graph_ends));
+    options.graph_url = Some(graph_url);
     let running = up::start(options).await?;
     running.ready().await;
 
-    let world = Arc::new(World::new(WorldConfig { seed: args.seed, organisations: 3, people: PEOPLE }));
     let stage = Stage {
         ledger: Arc::new(Ledger::new(world.clone())),
         client: Client::at(&running.admin, &running.token_file)?,

@@ -55,12 +55,14 @@ pub(crate) fn attachment(scene: &mut Scene<'_>) -> Update {
         ("file", "application/pdf"),
     ][scene.random.random_range(0..4)];
     let media = Media::new(scene.random, mime);
-    let host = match scene.account.channel {
-        Channel::Instagram => "https://lookaside.fbsbx.com/ig_messaging_cdn/?asset_id=",
-        _ => "https://scontent.xx.fbcdn.net/v/t1.15752-9/",
+    let host = match (scene.media_base, scene.account.channel) {
+        (Some(base), _) => format!("{base}/cdn/"),
+        (None, Channel::Instagram) => "https://lookaside.fbsbx.com/ig_messaging_cdn/?asset_id=".to_owned(),
+        (None, _) => "https://scontent.xx.fbcdn.net/v/t1.15752-9/".to_owned(),
     };
+    let and = if scene.media_base.is_some() { '?' } else { '&' };
     let url = format!(
-        "{host}{}&signature=Ab{}&oh=03_Q7cD2AG{}&oe=6A1B2C3D&_nc_ht=scontent.xx&_nc_cat=107&ccb=1-7&dl=1",
+        "{host}{}{and}signature=Ab{}&oh=03_Q7cD2AG{}&oe=6A1B2C3D&_nc_ht=scontent.xx&_nc_cat=107&ccb=1-7&dl=1",
         media.id,
         media.sha256_hex(),
         media.sha256_hex()

@@ -213,6 +213,7 @@ impl Traffic {
             account: &self.world.accounts()[self.world.people[person_at].account],
             thread: &mut self.threads[person_at],
             forged,
+            media_base: self.world.media_base.as_deref(),
         }
     }
 }
@@ -246,6 +247,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) account: &'a Account,
     pub(crate) thread: &'a mut Thread,
     pub(crate) forged: bool,
+    /// Where files are, when not at Meta's own hosts.
+    pub(crate) media_base: Option<&'a str>,
     person: &'a Person,
     person_at: usize,
 }

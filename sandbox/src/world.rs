@@ -68,6 +68,7 @@ pub struct World {
     organisations: Vec<Organisation>,
     accounts: Vec<Account>,
     pub(crate) people: Vec<Person>,
+    pub(crate) media_base: Option<String>,
 }
 
 const NAMED: [(&str, &str); 3] = [
@@ -103,7 +104,14 @@ impl World {
                 person(&mut random, account, &accounts[account])
             })
             .collect();
-        Self { seed: config.seed, organisations, accounts, people }
+        Self { seed: config.seed, organisations, accounts, people, media_base: None }
+    }
+
+    /// The same world, its files of Messenger and Instagram at this simulated Graph API instead of Meta's own hosts.
+    #[must_use]
+    pub fn with_media_at(mut self, base: &str) -> Self {
+        self.media_base = Some(base.trim_end_matches('/').to_owned());
+        self
     }
 
     /// The organisations.

@@ -18,6 +18,9 @@ pub(crate) const APP: &str = "demo";
 /// Nobody's secret: it signs made-up messages on this machine.
 const SECRET: &str = "a made-up app secret";
 
+/// What the simulated Graph API asks for.
+pub(crate) const GRAPH_TOKEN: &str = "EAA-made-up";
+
 /// What the simulated Meta signs with.
 pub(crate) fn secret() -> Secret {
     Secret::new(SECRET.as_bytes())
@@ -94,6 +97,8 @@ pub(crate) async fn organisations(stage: &Stage) -> Result<Account, Failure> {
 /// Connects an account to its organisation; a WhatsApp number with the business account it belongs to.
 pub(crate) async fn connect(stage: &Stage, account: &Account) -> Result<(), Failure> {
     let tenant = stage.world.tenant(account);
+    let path = ["tenants", tenant, "assets", account.channel.as_str(), &account.id, "token"];
+    let _: AssetAnswer = stage.client.put(&path, &json!({ "access_token": GRAPH_TOKEN })).await?;
     put(&stage.client, tenant, account.channel.as_str(), &account.id).await?;
     match &account.waba {
         Some(waba) => put(&stage.client, tenant, "waba", waba).await,
