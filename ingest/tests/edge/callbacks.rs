@@ -12,7 +12,7 @@ use service::Clock;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::client::{Answer, exchange, request, status, until_closed};
+use crate::client::{Answer, PATIENCE, exchange, request, status, until_closed};
 use crate::stage::{BODY, INSTAGRAM, NEXT, OTHER, SECRET, Stage, acme, short};
 
 const PAYLOAD: &str = r#"{"algorithm":"HMAC-SHA256","issued_at":1780000000,"user_id":"10150000000000001"}"#;
@@ -328,6 +328,12 @@ async fn a_callback_that_is_not_confirmed_in_time_is_503_and_its_repeat_is_not_w
     let bytes = callback("acme/data-deletion", &signed_request(SECRET, PAYLOAD));
     assert_eq!(status(stage.address, &bytes).await, 503);
     assert_eq!(stage.called("data_deletion", "failed"), 1.0);
+    let durable = async {
+        while stage.written().await == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, durable).await.expect("what was handed over becomes durable");
     let follow = tokio::spawn(stage.plane.clone().follow(stage.stop.clone()));
     stage.plane.caught_up().await.unwrap();
     assert_eq!(stage.confirmed(&bytes).await, stage.callbacks()[0].0);
