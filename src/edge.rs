@@ -38,6 +38,9 @@ pub(crate) struct EdgeArgs {
     /// The most connections from one address; 0 is no limit
     #[arg(long, env = "TIDINGS_CONNECTIONS_PER_ADDRESS", value_name = "N", default_value_t = 100)]
     connections_per_address: usize,
+    /// Where people reach this, https://host: the address of the status page that Meta shows whoever asked for deletion
+    #[arg(long, env = "TIDINGS_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
 }
 
 impl EdgeArgs {
@@ -46,6 +49,7 @@ impl EdgeArgs {
         let common_name = || ClientCertificates::META_COMMON_NAME.to_owned();
         let mut config = ingest::Config::default();
         config.limits.connections_per_address = self.connections_per_address;
+        config.public_url.clone_from(&self.public_url);
         config.tls =
             self.tls_certificate.clone().zip(self.tls_key.clone()).map(|(certificates, key)| TlsConfig {
                 certificates,

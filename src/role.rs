@@ -190,7 +190,7 @@ pub(crate) async fn ingest(args: IngestArgs) -> Result<ExitCode, Failure> {
     let edge_key = match (&args.edge_key, &args.role.root_key) {
         (Some(file), _) => EdgeKey::load(file).map_err(anyhow::Error::from)?,
         // What it needs of the root key is kept, the rest is forgotten.
-        (None, Some(_)) => args.role.root().await?.edge(),
+        (None, Some(_)) => args.role.root(None).await?.edge(),
         (None, None) => {
             return Err(Failure::usage(
                 "ingest needs the edge key",
@@ -216,7 +216,7 @@ pub(crate) async fn ingest(args: IngestArgs) -> Result<ExitCode, Failure> {
 }
 
 pub(crate) async fn router(args: RouterArgs) -> Result<ExitCode, Failure> {
-    let root = Arc::new(args.role.root().await?);
+    let root = Arc::new(args.role.root(None).await?);
     let mut role = Role::open("router", args.role).await?;
     if !args.no_migrate {
         patiently("the keyring (--keyring)", || store::migrate_keyring(&args.keyring)).await?;
@@ -270,7 +270,7 @@ pub(crate) async fn projector(args: ProjectorArgs) -> Result<ExitCode, Failure> 
 }
 
 pub(crate) async fn attachments(args: AttachmentsArgs) -> Result<ExitCode, Failure> {
-    let root = Arc::new(args.role.root().await?);
+    let root = Arc::new(args.role.root(args.blobs.only_region()).await?);
     let blobs = blobs(&args.blobs).await?;
     let graph = graph(args.graph_url)?;
     let mut role = Role::open("attachments", args.role).await?;
@@ -301,7 +301,7 @@ pub(crate) async fn console(args: ConsoleArgs) -> Result<ExitCode, Failure> {
         audit_public_key: args.audit_public_key.map(|key| key.0),
         ..console::Config::new(token(&args.token_file)?)
     };
-    let root = Arc::new(args.role.root().await?);
+    let root = Arc::new(args.role.root(args.blobs.only_region()).await?);
     let blobs = blobs(&args.blobs).await?;
     let mut role = Role::open("console", args.role).await?;
     let listener = listen(args.listen, "--listen").await?;
@@ -422,11 +422,15 @@ pub(crate) fn without_log(
 
 impl RoleArgs {
     /// The root key, unwrapped where AWS KMS wraps it.
-    async fn root(&self) -> Result<RootKey, Failure> {
+    async fn root(&self, only_region: Option<&str>) -> Result<RootKey, Failure> {
         let Some(file) = &self.root_key else {
             return Err(Failure::usage("this role needs the root key", "--root-key FILE names it"));
         };
-        let options = kms::Options { endpoint: self.kms_endpoint.clone(), ..kms::Options::default() };
+        let options = kms::Options {
+            endpoint: self.kms_endpoint.clone(),
+            only_region: only_region.map(ToOwned::to_owned),
+            ..kms::Options::default()
+        };
         Ok(kms::load_root(file, options).await.map_err(anyhow::Error::from)?)
     }
 }

@@ -12,6 +12,7 @@ mod key;
 mod person;
 mod print;
 mod quarantine;
+mod replay;
 mod serve;
 mod tenant;
 mod verify;
@@ -72,6 +73,8 @@ enum Command {
     Event(event::EventArgs),
     /// Deliveries that could not be used
     Quarantine(quarantine::QuarantineArgs),
+    /// Send everything that the raw log keeps through the normal path again
+    Replay(replay::ReplayArgs),
     /// Who did what, and whether the record of it is whole
     Audit(audit::AuditArgs),
     /// Is everything there? The loss equation
@@ -154,6 +157,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Key(args) => key::run(args).await?,
         Command::Event(args) => event::run(args).await?,
         Command::Quarantine(args) => quarantine::run(args).await?,
+        Command::Replay(args) => replay::run(args).await?,
         Command::Audit(args) => audit::run(args).await?,
         Command::Verify(args) => verify::verify(args).await?,
         Command::Status(args) => verify::status(args).await?,
@@ -237,6 +241,7 @@ mod tests {
             "quarantine show 1:2",
             "quarantine redrive 1:2 3:4",
             "quarantine redrive --all",
+            "replay --all --json",
             "audit list acme --json",
             "audit verify --json",
             "audit verify acme --json",

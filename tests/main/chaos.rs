@@ -7,12 +7,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::Broker;
 use crate::judge::judge;
+use crate::meta::Meta;
 use crate::plan::{Plan, acknowledged};
 use crate::rig::Up;
 use crate::roles::{ROLES, Roles};
 
-fn world(plan: Plan) -> Arc<World> {
-    Arc::new(World::new(WorldConfig { seed: plan.seed, organisations: 3, people: 150 }))
+/// A world whose files are at this Graph API, which serves them from now on.
+fn world(plan: Plan, meta: &mut Meta) -> Arc<World> {
+    let world = World::new(WorldConfig { seed: plan.seed, organisations: 3, people: 150 });
+    let world = Arc::new(world.with_media_at(&meta.url));
+    meta.serve(world.clone());
+    world
 }
 
 /// The number that is connected only in the middle of it.
@@ -24,10 +29,11 @@ fn late(world: &World) -> (String, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn chaos_embedded() {
     let plan = Plan::from_environment();
-    let world = world(plan);
+    let mut meta = Meta::listen().await;
+    let world = world(plan, &mut meta);
     let ledger = Arc::new(Ledger::new(world.clone()));
     let (tenant, number) = late(&world);
-    let mut up = Up::start(&[]).await;
+    let mut up = Up::start(&["--graph-url", &meta.url]).await;
     up.admin.connect_world(up.folder(), &world, &[&number]).await;
 
     let sender = Sender::new(Plan::sender(&up.webhooks), ledger.clone());
@@ -52,11 +58,12 @@ async fn chaos_embedded() {
 async fn chaos_kafka() {
     let plan = Plan::from_environment();
     let broker_kills = plan.kills.div_ceil(4);
-    let world = world(plan);
+    let mut meta = Meta::listen().await;
+    let world = world(plan, &mut meta);
     let ledger = Arc::new(Ledger::new(world.clone()));
     let (tenant, number) = late(&world);
     let broker = Broker::start().await;
-    let roles = Roles::start(&broker.address).await;
+    let roles = Roles::start(&broker.address, &meta.url).await;
     roles.admin.connect_world(roles.folder(), &world, &[&number]).await;
 
     let sender = Sender::new(Plan::sender(&roles.webhooks), ledger.clone());
@@ -86,7 +93,16 @@ async fn chaos_kafka() {
         // The console, or the broker it writes to, may be away just now.
         roles.insist(&["asset", "connect", &tenant, "whatsapp", &number]).await;
     };
-    tokio::join!(kill_role(0), kill_role(1), kill_role(2), kill_role(3), kill_broker, kill_postgres, connect);
+    tokio::join!(
+        kill_role(0),
+        kill_role(1),
+        kill_role(2),
+        kill_role(3),
+        kill_role(4),
+        kill_broker,
+        kill_postgres,
+        connect
+    );
     sending.await.unwrap().unwrap();
     roles.ready().await;
     let kills = ROLES.map(|role| format!("{role}:{}", plan.kills)).join(",");

@@ -20,6 +20,11 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `tidings ARGS…`, its standard error appended to `log`.
     pub(crate) fn start(args: &[String], log: &Path) -> Self {
+        Self::start_with(args, log, &[])
+    }
+
+    /// The same, with these variables set.
+    pub(crate) fn start_with(args: &[String], log: &Path, variables: &[(&str, &str)]) -> Self {
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let child = Command::new(BINARY)
             .args(args)
@@ -27,6 +32,7 @@ impl Process {
             .env_remove("TIDINGS_ADMIN")
             .env_remove("TIDINGS_TOKEN_FILE")
             .env_remove("TIDINGS_KAFKA_BROKERS")
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)

@@ -8,6 +8,7 @@ use sandbox::{Secret, World, sign};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::meta::TOKEN;
 use crate::process::{Process, free_port, http, run, until};
 
 pub(crate) const APP: &str = "rig";
@@ -59,7 +60,11 @@ impl Admin {
         }
         for account in world.accounts().iter().filter(|account| !left_out.contains(&account.id.as_str())) {
             let tenant = world.tenant(account);
-            self.cli(&["asset", "connect", tenant, account.channel.as_str(), &account.id]).await;
+            let token = folder.join("access-token");
+            std::fs::write(&token, TOKEN).unwrap();
+            let token = token.display().to_string();
+            let channel = account.channel.as_str();
+            self.cli(&["asset", "connect", tenant, channel, &account.id, "--access-token-file", &token]).await;
             if let Some(waba) = &account.waba {
                 self.cli(&["asset", "connect", tenant, "waba", waba]).await;
             }
@@ -126,6 +131,13 @@ impl Up {
     pub(crate) async fn crash(&mut self) {
         self.process.kill().await;
         self.process = Process::start(&self.args, &self.folder.path().join("up.log"));
+        self.process.line(ready).await;
+    }
+
+    /// The same, with a variable set for that one start.
+    pub(crate) async fn crash_with(&mut self, name: &str, value: &str) {
+        self.process.kill().await;
+        self.process = Process::start_with(&self.args, &self.folder.path().join("up.log"), &[(name, value)]);
         self.process.line(ready).await;
     }
 

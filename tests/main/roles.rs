@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use blob::LocalS3;
 use nix::sys::signal::Signal;
+use secrecy::ExposeSecret;
 use tempfile::TempDir;
 use testkit::Postgres;
 use tokio::sync::Mutex;
@@ -12,15 +14,16 @@ use tokio::sync::Mutex;
 use crate::process::{Process, free_port, http, run, until};
 use crate::rig::Admin;
 
-pub(crate) const ROLES: [&str; 4] = ["ingest", "router", "projector", "console"];
+pub(crate) const ROLES: [&str; 5] = ["ingest", "router", "projector", "attachments", "console"];
 
-/// The four roles.
+/// Every role.
 pub(crate) struct Roles {
     pub(crate) admin: Admin,
     pub(crate) webhooks: String,
-    slots: [Slot; 4],
+    slots: [Slot; 5],
     ended: AtomicUsize,
     folder: TempDir,
+    _objects: LocalS3,
     // Last: what uses it goes first.
     postgres: Postgres,
 }
@@ -33,8 +36,8 @@ struct Slot {
 }
 
 impl Roles {
-    /// Makes databases, keys and tokens, starts all four and waits until they are ready.
-    pub(crate) async fn start(brokers: &str) -> Self {
+    /// Makes databases, keys, tokens and a bucket, starts all of them and waits until they are ready.
+    pub(crate) async fn start(brokers: &str, graph: &str) -> Self {
         let postgres = Postgres::start().await.expect("PostgreSQL");
         let (views, keyring) = (postgres.database().await.unwrap(), postgres.database().await.unwrap());
         let output = run(&["migrate", "--postgres", &views, "--keyring", &keyring]).await;
@@ -43,20 +46,59 @@ impl Roles {
         let folder = tempfile::Builder::new().prefix("tro-").tempdir().unwrap();
         let root_key = folder.path().join("root-key");
         seal::RootKey::load_or_create(&root_key).unwrap();
+        // Ingest gets no more than it needs, the projector nothing.
+        let edge_key = folder.path().join("edge-key").display().to_string();
+        let root_key = root_key.display().to_string();
+        let output = run(&["key", "edge", "--root-key", &root_key, "--out", &edge_key]).await;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let objects = folder.path().join("objects");
+        let objects = LocalS3::start(&objects, "127.0.0.1:0".parse().unwrap(), "tidings").await.unwrap();
+        let (access_key, secret_key) = objects.config().credentials.expect("it makes its own");
+        let secret_key_file = folder.path().join("s3-secret-key");
+        std::fs::write(&secret_key_file, secret_key.expose_secret()).unwrap();
+        let secret_key_file = secret_key_file.display().to_string();
+        let bucket = [
+            "--s3-bucket",
+            "tidings",
+            "--s3-endpoint",
+            objects.endpoint(),
+            "--s3-access-key",
+            &access_key,
+            "--s3-secret-key-file",
+            &secret_key_file,
+        ];
+        let root = ["--root-key", &root_key];
         let token_file = folder.path().join("admin-token");
         std::fs::write(&token_file, "0123456789abcdef".repeat(4)).unwrap();
         let (webhooks, admin) = (format!("127.0.0.1:{}", free_port()), format!("127.0.0.1:{}", free_port()));
         let token = token_file.display().to_string();
         let audit_key = folder.path().join("audit-key").display().to_string();
         let slots = [
-            slot(0, brokers, folder.path(), &["--listen", &webhooks]),
-            slot(1, brokers, folder.path(), &["--keyring", &keyring]),
+            slot(0, brokers, folder.path(), &["--listen", &webhooks, "--edge-key", &edge_key]),
+            slot(1, brokers, folder.path(), &[&root[..], &["--keyring", &keyring]].concat()),
             slot(2, brokers, folder.path(), &["--postgres", &views, "--audit-key", &audit_key]),
             slot(
                 3,
                 brokers,
                 folder.path(),
-                &["--postgres", &views, "--listen", &admin, "--token-file", &token],
+                &[
+                    &root[..],
+                    &bucket[..],
+                    &["--postgres", &views, "--keyring", &keyring, "--graph-url", graph],
+                ]
+                .concat(),
+            ),
+            slot(
+                4,
+                brokers,
+                folder.path(),
+                &[
+                    &root[..],
+                    &bucket[..],
+                    &["--postgres", &views, "--keyring", &keyring],
+                    &["--listen", &admin, "--token-file", &token],
+                ]
+                .concat(),
             ),
         ];
         let roles = Self {
@@ -65,6 +107,7 @@ impl Roles {
             slots,
             ended: AtomicUsize::new(0),
             folder,
+            _objects: objects,
             postgres,
         };
         roles.ready().await;
@@ -142,9 +185,7 @@ impl Roles {
 fn slot(nth: usize, brokers: &str, folder: &Path, more: &[&str]) -> Slot {
     let role = ROLES[nth];
     let monitor = format!("127.0.0.1:{}", free_port());
-    let root_key = folder.join("root-key").display().to_string();
-    let common =
-        [role, "--kafka", brokers, "--root-key", &root_key, "--monitor-listen", &monitor, "--member", "one"];
+    let common = [role, "--kafka", brokers, "--monitor-listen", &monitor, "--member", "one"];
     let args: Vec<String> = common.iter().chain(more).map(|arg| (*arg).to_owned()).collect();
     let log = folder.join(format!("{role}.log"));
     let process = Mutex::new(Process::start(&args, &log));

@@ -11,6 +11,7 @@ mod ledger;
 mod paging;
 mod people;
 mod quarantine;
+mod replay;
 mod status;
 mod tenants;
 
@@ -54,5 +55,6 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(audit::of_tenant))
         .routes(routes!(audit::verify))
         .routes(routes!(ledger::verify))
+        .routes(routes!(replay::replay))
         .routes(routes!(status::status))
 }

@@ -17,7 +17,7 @@ pub use people::{
 };
 pub use report::{
     AuditEntry, AuditVerdict, ChainVerdict, LogPosition, LossEquation, Quarantined, QuarantinedDetail,
-    Redrive, Redriven, Status, TenantEquation,
+    Redrive, Redriven, Replay, Replayed, Status, TenantEquation,
 };
 pub use views::{AttachmentView, Contact, Conversation, Message, ReactionView};
 

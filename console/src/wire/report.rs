@@ -57,6 +57,21 @@ pub struct Redriven {
     pub redriven: u64,
 }
 
+/// What is to be routed again.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Replay {
+    /// Everything that the raw log still keeps.
+    pub all: bool,
+}
+
+/// How many deliveries will be routed again.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Replayed {
+    /// How many.
+    pub replayed: u64,
+}
+
 /// One entry of an audit chain.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AuditEntry {

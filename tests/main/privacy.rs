@@ -1,0 +1,305 @@
+//! What people write is readable by their client alone, and gone when they ask: through repeats, replay, rebuild and restore.
+//!
+//! `TIDINGS_PRIVACY_PEOPLE` sets how many people there are (1,000), a tenth of whom is forgotten.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt;
+use sandbox::{Media, World, WorldConfig};
+use serde_json::{Value, json};
+
+use crate::meta::{Meta, TOKEN};
+use crate::process::until;
+use crate::rig::{Up, delivery, whatsapp};
+
+const NUMBER: &str = "111";
+const AT_A_TIME: usize = 4;
+
+fn people() -> usize {
+    std::env::var("TIDINGS_PRIVACY_PEOPLE").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000)
+}
+
+fn phone(person: usize) -> String {
+    format!("1555{person:07}")
+}
+
+fn word(person: usize) -> String {
+    format!("CANARYWORD{person:05}X")
+}
+
+/// A text and a file of this person.
+fn bodies(person: usize) -> [String; 2] {
+    let id = |kind: &str| format!("wamid.{}", STANDARD.encode(format!("{kind}{}", phone(person))));
+    let text = whatsapp(NUMBER, &phone(person), &id("T"), &format!("{} please pray for us", word(person)));
+    let mut file = whatsapp(NUMBER, &phone(person), &id("F"), "");
+    let media = media(person);
+    let message = &mut file["changes"][0]["value"]["messages"][0];
+    message.as_object_mut().unwrap().remove("text");
+    message["type"] = "image".into();
+    message["image"] = json!({ "id": media.id, "mime_type": media.mime_type, "sha256": media.sha256_base64(),
+        "caption": format!("CANARYCAPTION{person:05}X") });
+    [delivery(vec![text]), delivery(vec![file])]
+}
+
+fn media(person: usize) -> Media {
+    // The numbers divide by the count of types, so each is a JPEG.
+    Media::of(&(7_000_000_000_000_002_usize + person * 6).to_string()).unwrap()
+}
+
+/// Files below `root` that hold any of these words, in clear, in base64, in hexadecimal or in UTF-16.
+fn canaries(root: &Path, words: &[String]) -> Vec<String> {
+    let forms: Vec<Vec<u8>> = words
+        .iter()
+        .flat_map(|word| {
+            let base64 = STANDARD.encode(word);
+            let base64 = base64.trim_end_matches('=').as_bytes();
+            let whole = base64[..base64.len() / 4 * 4].to_vec();
+            let wide = word.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            [word.as_bytes().to_vec(), whole, hex::encode(word).into_bytes(), wide]
+        })
+        .collect();
+    let search = aho_corasick::AhoCorasick::new(&forms).unwrap();
+    let mut hits = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(bytes) = std::fs::read(&path)
+                && let Some(hit) = search.find(&bytes)
+            {
+                hits.push(format!("{}: form {}", path.display(), hit.pattern().as_usize()));
+            }
+        }
+    }
+    hits
+}
+
+/// Everything that every conversation of the tenant shows.
+async fn shown(up: &Up) -> Vec<Value> {
+    let listed = up.admin.lines(&["conversation", "list", "alpha"]).await;
+    let show = async |line: Value| {
+        let id = line["id"].as_str().unwrap().to_owned();
+        let (code, text) = up.admin.ask(&["conversation", "show", "alpha", &id, "--json"]).await;
+        // Whoever was forgotten between the list and the look is not found.
+        if code == 0 { text.lines().map(|line| serde_json::from_str(line).unwrap()).collect() } else { Vec::new() }
+    };
+    let all: Vec<Vec<Value>> = futures::stream::iter(listed).map(show).buffered(AT_A_TIME).collect().await;
+    all.into_iter().flatten().collect()
+}
+
+/// How many of these people's words or files are readable anywhere.
+async fn recovered(up: &Up, people: &[usize], files: &[String]) -> usize {
+    let messages = shown(up).await;
+    let text: Vec<String> = messages.iter().map(ToString::to_string).collect();
+    let mut found = 0;
+    for person in people {
+        let marks = [word(*person), format!("CANARYCAPTION{person:05}X")];
+        found += text.iter().filter(|text| marks.iter().any(|mark| text.contains(mark))).count();
+    }
+    for file in files {
+        let out = up.folder().join("recovered");
+        let (code, _) =
+            up.admin.ask(&["attachment", "get", "alpha", file, "--out", out.to_str().unwrap()]).await;
+        found += usize::from(code == 0 || out.exists());
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_forgotten_stay_forgotten() {
+    let count = people();
+    let gone: Vec<usize> = (0..count).step_by(10).collect();
+    let mut meta = Meta::listen().await;
+    meta.serve(Arc::new(World::new(WorldConfig { seed: 1, organisations: 1, people: 1 })));
+    let mut up = Up::start(&["--graph-url", &meta.url]).await;
+    up.admin.app(up.folder()).await;
+    up.admin.cli(&["tenant", "add", "alpha", "--name", "Alpha"]).await;
+    let key = josekit::jwk::alg::ec::EcKeyPair::generate(josekit::jwk::alg::ec::EcCurve::P256).unwrap();
+    let jwk = up.folder().join("feed.jwk");
+    std::fs::write(&jwk, key.to_jwk_public_key().to_string()).unwrap();
+    let jwk = jwk.display().to_string();
+    up.admin.cli(&["tenant", "feed", "alpha", "--format", "jwe", "--public-jwk", &jwk]).await;
+    let token = up.folder().join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    let token = token.display().to_string();
+    up.admin.cli(&["asset", "connect", "alpha", "whatsapp", NUMBER, "--access-token-file", &token]).await;
+
+    let all: Vec<String> = (0..count).flat_map(bodies).collect();
+    for body in &all {
+        assert_eq!(up.post(body.clone()).await, 200);
+    }
+    up.admin.settled(120).await;
+    let stored = until("every file is stored", 240, async || {
+        let messages = shown(&up).await;
+        let stored = |message: &&Value| message["attachments"][0]["state"] == "stored";
+        (messages.iter().filter(stored).count() == count && messages.len() == 2 * count).then_some(messages)
+    })
+    .await;
+    let file_of = |person: usize| {
+        let caption = format!("CANARYCAPTION{person:05}X");
+        let message = stored.iter().find(|message| message["text"] == caption.as_str()).unwrap();
+        message["attachments"][0]["id"].as_str().unwrap().to_owned()
+    };
+    let files: Vec<String> = gone.iter().map(|person| file_of(*person)).collect();
+    let out = up.folder().join("kept");
+    up.admin.cli(&["attachment", "get", "alpha", &file_of(1), "--out", out.to_str().unwrap()]).await;
+    assert_eq!(std::fs::read(&out).unwrap(), media(1).bytes);
+
+    // At rest before anybody is forgotten: nothing readable, in no form.
+    let some = [0, 1, count / 2, count - 1];
+    let mut words: Vec<String> = some.iter().flat_map(|person| [word(*person), phone(*person)]).collect();
+    words.extend([TOKEN.to_owned(), "CANARYCAPTION".to_owned()]);
+    let before = canaries(&up.data(), &words);
+    assert!(before.is_empty(), "{before:?}");
+
+    let backup = up.admin.lines(&["backup", "create"]).await.remove(0)["backup"].as_str().unwrap().to_owned();
+
+    // Forgotten under traffic of others.
+    let stop = Arc::new(AtomicBool::new(false));
+    let sent = Arc::new(AtomicU64::new(0));
+    let traffic = {
+        let (stop, sent) = (stop.clone(), sent.clone());
+        async {
+            while !stop.load(Ordering::Relaxed) {
+                let number = sent.fetch_add(1, Ordering::Relaxed);
+                let entry = whatsapp(NUMBER, &format!("1777{:07}", number % 500), &format!("wamid.LIVE{number}"), "live");
+                assert_eq!(up.post(delivery(vec![entry])).await, 200);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    };
+    let forget = async {
+        let mut erasures = HashSet::new();
+        for person in &gone {
+            let found = up.admin.lines(&["person", "find", "alpha", &phone(*person)]).await.remove(0);
+            let subject = found["subject"].as_str().unwrap().to_owned();
+            let erasure = up.admin.lines(&["person", "erase", "alpha", &subject, "--no-wait"]).await.remove(0);
+            erasures.insert(erasure["erasure"].as_str().unwrap().to_owned());
+        }
+        let receipts = until("every erasure is done", 240, async || {
+            let all = up.admin.lines(&["erasure", "list"]).await;
+            let done = |one: &Value| one["state"] == "done" && one["verified"] == true;
+            (all.len() == gone.len() && all.iter().all(done)).then_some(all)
+        })
+        .await;
+        stop.store(true, Ordering::Relaxed);
+        receipts
+    };
+    let (receipts, ()) = tokio::join!(forget, traffic);
+    let total = |name: &str| receipts.iter().map(|one| one[name].as_u64().unwrap()).sum::<u64>();
+    assert_eq!(total("objects"), gone.len() as u64, "one file each");
+    assert!(total("rows") >= 3 * gone.len() as u64 && total("records") >= 4 * gone.len() as u64);
+    let live = sent.load(Ordering::Relaxed);
+
+    let mut steps = Vec::new();
+    let mut step = async |name: &'static str, up: &Up| {
+        up.admin.settled(120).await;
+        let found = recovered(up, &gone, &files).await;
+        assert_eq!(found, 0, "after {name}");
+        steps.push(format!("{name}=0"));
+    };
+    step("erasure", &up).await;
+    for body in &all {
+        assert_eq!(up.post(body.clone()).await, 200);
+    }
+    step("repeats", &up).await;
+    up.admin.cli(&["replay", "--all"]).await;
+    step("replay", &up).await;
+    up.crash().await;
+    step("kill-9", &up).await;
+    up.admin.cli(&["view", "rebuild", "conversation"]).await;
+    step("rebuild", &up).await;
+    up.admin.cli(&["backup", "restore", &backup]).await;
+    step("restore", &up).await;
+    let after = canaries(&up.data(), &words);
+    assert!(after.is_empty(), "{after:?}");
+    let log = std::fs::read(up.folder().join("up.log")).unwrap();
+    for word in &words {
+        assert!(!log.windows(word.len()).any(|window| window == word.as_bytes()), "{word} in the log");
+    }
+
+    // Nobody else was touched, and whoever writes again is somebody new.
+    let left = shown(&up).await;
+    let words_left = left.iter().filter(|message| message.to_string().contains("CANARYWORD")).count();
+    assert_eq!(words_left, count - gone.len());
+    let lives = left.iter().filter(|message| message["text"] == "live").count() as u64;
+    assert_eq!(lives, live, "messages that came meanwhile");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let again = whatsapp(NUMBER, &phone(gone[0]), "wamid.AGAIN", "hello again");
+    assert_eq!(up.post(delivery(vec![again])).await, 200);
+    until("who writes again is shown", 30, async || {
+        shown(&up).await.iter().any(|message| message["text"] == "hello again").then_some(())
+    })
+    .await;
+    let equation = up.admin.settled(60).await;
+    assert_eq!(equation["holes"], 0, "{equation}");
+    println!(
+        "promise=forgotten people={count} erased={} live_meanwhile={live} rows={} objects={} records={} tried={} recovered: {} canary_hits_before=0 after=0 forgotten_repeats={}",
+        gone.len(),
+        total("rows"),
+        total("objects"),
+        total("records"),
+        total("tried"),
+        steps.join(" "),
+        equation["forgotten"],
+    );
+    up.stop().await;
+}
+
+/// The steps of an erasure at which the process can end; after each it goes on where it was.
+const STEPS: [&str; 9] =
+    ["shredded", "told", "evicted", "rows", "objects", "records", "verified", "ledger", "none"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_is_killed_at_any_step_goes_on() {
+    let mut meta = Meta::listen().await;
+    meta.serve(Arc::new(World::new(WorldConfig { seed: 1, organisations: 1, people: 1 })));
+    let mut up = Up::start(&["--graph-url", &meta.url]).await;
+    up.admin.app(up.folder()).await;
+    up.admin.cli(&["tenant", "add", "alpha", "--name", "Alpha"]).await;
+    let token = up.folder().join("token");
+    std::fs::write(&token, TOKEN).unwrap();
+    let token = token.display().to_string();
+    up.admin.cli(&["asset", "connect", "alpha", "whatsapp", NUMBER, "--access-token-file", &token]).await;
+    for body in (0..STEPS.len()).flat_map(bodies) {
+        assert_eq!(up.post(body).await, 200);
+    }
+    until("every file is stored", 120, async || {
+        let messages = shown(&up).await;
+        let stored = |message: &&Value| message["attachments"][0]["state"] == "stored";
+        (messages.iter().filter(stored).count() == STEPS.len()).then_some(())
+    })
+    .await;
+    let mut died = 0;
+    for (person, step) in STEPS.iter().enumerate() {
+        up.crash_with("TIDINGS_KEEPER_DIES_AFTER", step).await;
+        let found = up.admin.lines(&["person", "find", "alpha", &phone(person)]).await.remove(0);
+        let subject = found["subject"].as_str().unwrap().to_owned();
+        // It may die before it answers.
+        up.admin.ask(&["person", "erase", "alpha", &subject, "--no-wait"]).await;
+        if *step != "none" {
+            until(&format!("it died after {step}"), 60, async || up.process.has_ended().then_some(())).await;
+            died += 1;
+            up.crash().await;
+        }
+        until(&format!("the erasure that was killed after {step} is done"), 90, async || {
+            let all = up.admin.lines(&["erasure", "list"]).await;
+            all.iter()
+                .any(|one| one["subject"] == subject.as_str() && one["state"] == "done" && one["verified"] == true)
+                .then_some(())
+        })
+        .await;
+        assert_eq!(recovered(&up, &[person], &[]).await, 0, "{step}");
+    }
+    assert_eq!(died, STEPS.len() - 1);
+    println!("promise=erasure-resumes killed_at={} recovered=0", STEPS[..died].join(","));
+    up.stop().await;
+}
