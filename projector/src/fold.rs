@@ -260,9 +260,7 @@ fn attachment(
     merge(&mut changes.attachments, (event.tenant.clone(), id), new, |known, new| {
         known.subject = known.subject.or(new.subject);
         known.named = known.named.take().or(new.named);
-        if new.outcome.rank > known.outcome.rank {
-            known.outcome = new.outcome;
-        }
+        latest(&mut known.outcome, new.outcome);
         known.at_ms = known.at_ms.max(new.at_ms);
     });
 }

@@ -158,7 +158,7 @@ pub struct AttachmentName {
     pub kind: String,
 }
 
-/// What became of a file; the highest rank stands.
+/// What became of a file; the highest rank stands, and of two with one rank the greater by what else is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AttachmentOutcome {
     /// 0 pending, 1 failed, 2 expired, 3 refused, 4 stored.
@@ -427,10 +427,10 @@ async fn attachments(transaction: &Transaction<'_>, changes: &ConversationChange
          SET subject_id = COALESCE(a.subject_id, excluded.subject_id), message_id = COALESCE(a.message_id, excluded.message_id),
              event_id = COALESCE(a.event_id, excluded.event_id), position = COALESCE(a.position, excluded.position),
              kind = COALESCE(a.kind, excluded.kind), at_ms = GREATEST(a.at_ms, excluded.at_ms),
-             rank = GREATEST(a.rank, excluded.rank),
-             bytes = CASE WHEN excluded.rank > a.rank THEN excluded.bytes ELSE a.bytes END,
-             media_type = CASE WHEN excluded.rank > a.rank THEN excluded.media_type ELSE a.media_type END,
-             reason = CASE WHEN excluded.rank > a.rank THEN excluded.reason ELSE a.reason END";
+             (rank, bytes, media_type, reason) = (SELECT x.rank, x.bytes, x.media_type, x.reason
+                 FROM (VALUES (a.rank, a.bytes, a.media_type, a.reason), (excluded.rank, excluded.bytes, excluded.media_type, excluded.reason))
+                      AS x (rank, bytes, media_type, reason)
+                 ORDER BY x.rank DESC, x.bytes DESC NULLS LAST, x.media_type COLLATE \"C\" DESC NULLS LAST, x.reason COLLATE \"C\" DESC NULLS LAST LIMIT 1)";
     let columns: [&(dyn ToSql + Sync); 12] = [
         &tenants, &ids, &subjects, &messages, &events, &positions, &kinds, &ranks, &bytes, &types, &reasons,
         &at,

@@ -4,9 +4,9 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use schemas::{
-    Asset, Channel, ContactProfile, Content, ConversationId, DeliveryStatus, Direction, Edited, Event,
-    EventId, Kind, MessageContent, MessageKey, Postback, RawPosition, RawRef, Reaction, Source, Status,
-    SubjectId, TenantId, Unrecognized, Watermark,
+    Asset, Attachment, AttachmentId, Channel, ContactProfile, Content, ConversationId, DeliveryStatus,
+    Direction, Edited, Event, EventId, FileOutcome, FileState, Kind, MessageContent, MessageKey, Postback,
+    RawPosition, RawRef, Reaction, SealedEvent, Source, Status, SubjectId, TenantId, Unrecognized, Watermark,
 };
 
 /// The tenants of every history.
@@ -14,14 +14,21 @@ pub(crate) fn tenants() -> [TenantId; 2] {
     ["acme".parse().unwrap(), "other".parse().unwrap()]
 }
 
-/// A history of `count` events in no sensible order, one delivery each.
-pub(crate) fn history(seed: u64, count: usize) -> Vec<Event> {
+/// A history of `count` events in no sensible order, one delivery each. The projector opens nothing, so nothing is sealed.
+pub(crate) fn history(seed: u64, count: usize) -> Vec<SealedEvent> {
     let random = &mut StdRng::seed_from_u64(seed);
-    (0..count as u64).map(|offset| event(random, RawRef { partition: 0, offset })).collect()
+    let mut named = Vec::new();
+    let raw = |offset| RawRef { partition: 0, offset };
+    (0..count as u64).map(|offset| unsealed(&event(random, raw(offset), &mut named))).collect()
+}
+
+/// An event as `events` would hold it, but for the seal.
+pub(crate) fn unsealed(event: &Event) -> SealedEvent {
+    event.seal(|_, plain| Ok::<_, std::convert::Infallible>(plain.to_vec())).unwrap()
 }
 
 /// The same events in another order, some of them several times.
-pub(crate) fn shuffled(events: &[Event], seed: u64) -> Vec<Event> {
+pub(crate) fn shuffled(events: &[SealedEvent], seed: u64) -> Vec<SealedEvent> {
     let random = &mut StdRng::seed_from_u64(seed);
     let mut all = events.to_vec();
     for _ in 0..events.len() / 3 {
@@ -32,7 +39,7 @@ pub(crate) fn shuffled(events: &[Event], seed: u64) -> Vec<Event> {
 }
 
 /// A plain text in a conversation of its own number.
-pub(crate) fn text(number: u64, conversation: u8) -> Event {
+pub(crate) fn text(number: u64, conversation: u8) -> SealedEvent {
     let raw = RawRef { partition: 0, offset: number };
     let mut event =
         blank(raw, &tenants()[0], conversation, EventId::from_bytes(u128::from(number).to_be_bytes()));
@@ -44,7 +51,7 @@ pub(crate) fn text(number: u64, conversation: u8) -> Event {
         text: Some(format!("message {number}")),
         ..MessageContent::default()
     });
-    event
+    unsealed(&event)
 }
 
 fn blank(raw: RawRef, tenant: &TenantId, conversation: u8, id: EventId) -> Event {
@@ -70,7 +77,39 @@ fn blank(raw: RawRef, tenant: &TenantId, conversation: u8, id: EventId) -> Event
     }
 }
 
-fn event(random: &mut StdRng, raw: RawRef) -> Event {
+/// A file that an event names: its id is that event's.
+fn file(event: &Event) -> Attachment {
+    let id = Some(AttachmentId::from_bytes(*event.id.as_bytes()));
+    Attachment { id, kind: "image".into(), ..Attachment::default() }
+}
+
+/// What became of one of these files, or of one that nothing names.
+fn outcome(random: &mut StdRng, event: &mut Event, named: &[Event]) {
+    let state = *FileState::ALL.choose(random).unwrap();
+    event.kind = if state == FileState::Stored { Kind::AttachmentStored } else { Kind::AttachmentFailed };
+    if let Some(name) = named.choose(random).filter(|_| random.random_bool(0.9)) {
+        let (id, kind, occurred_ms, raw) = (event.id, event.kind, event.occurred_ms, event.raw);
+        *event = Event { id, kind, occurred_ms, raw, contact: None, ..name.clone() };
+        event.content = Content::File(FileOutcome {
+            attachment: AttachmentId::from_bytes(*name.id.as_bytes()),
+            state,
+            // Meta is asked more than once, and does not always say the same.
+            bytes: (state == FileState::Stored).then(|| random.random_range(1..4)),
+            media_type: (state == FileState::Stored).then(|| "image/jpeg".to_owned()),
+            reason: (state != FileState::Stored).then(|| format!("reason_{}", random.random_range(0..3))),
+        });
+        return;
+    }
+    // A file is of one person.
+    let number = random.random_range(1..3);
+    let attachment = AttachmentId::from_bytes([number; 16]);
+    event.conversation = Some(ConversationId::from_bytes([number; 16]));
+    event.subject = Some(SubjectId::from_bytes([number; 16]));
+    event.content =
+        Content::File(FileOutcome { attachment, state, bytes: None, media_type: None, reason: None });
+}
+
+fn event(random: &mut StdRng, raw: RawRef, named: &mut Vec<Event>) -> Event {
     let tenant = tenants().choose(random).unwrap().clone();
     let conversation = random.random_range(1..=3_u8);
     // Few messages and few times, so that much meets and much is equal.
@@ -92,7 +131,11 @@ fn event(random: &mut StdRng, raw: RawRef) -> Event {
         event.contact = Some(ContactProfile { name, username: None });
     }
     let word = |random: &mut StdRng| Some(format!("text {}", random.random_range(0..1000)));
-    (event.kind, event.content) = match random.random_range(0..14) {
+    (event.kind, event.content) = match random.random_range(0..17) {
+        14..=16 => {
+            outcome(random, &mut event, named);
+            return event;
+        }
         0..=3 => {
             let kind = if event.direction == Some(Direction::Out) {
                 Kind::MessageSent
@@ -104,6 +147,7 @@ fn event(random: &mut StdRng, raw: RawRef) -> Event {
                 Content::Message(MessageContent {
                     kind: "text".into(),
                     text: word(random),
+                    attachments: if random.random_bool(0.4) { vec![file(&event)] } else { Vec::new() },
                     ..MessageContent::default()
                 }),
             )
@@ -112,7 +156,7 @@ fn event(random: &mut StdRng, raw: RawRef) -> Event {
             let revision = random.random_bool(0.5).then(|| random.random_range(1..4));
             (
                 Kind::MessageEdited,
-                Content::Edited(Edited { text: word(random), revision, attachments: Vec::new() }),
+                Content::Edited(Edited { text: word(random), revision, attachments: vec![file(&event)] }),
             )
         }
         6 if random.random_bool(0.5) => (Kind::MessageDeleted, Content::Deleted),
@@ -138,5 +182,9 @@ fn event(random: &mut StdRng, raw: RawRef) -> Event {
         }
         _ => (Kind::Unrecognized, Content::Unrecognized(Unrecognized::default())),
     };
+    if matches!(&event.content, Content::Message(MessageContent { attachments, .. }) | Content::Edited(Edited { attachments, .. }) if !attachments.is_empty())
+    {
+        named.push(event.clone());
+    }
     event
 }

@@ -1,9 +1,10 @@
 //! The projector on a real PostgreSQL and a real log: whatever happens to either, the same rows come out.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod coverage;
 mod faults;
+mod forgetting;
 mod history;
 mod order;
 mod pipeline;

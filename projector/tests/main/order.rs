@@ -4,7 +4,7 @@ use projector::fold;
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use schemas::Event;
+use schemas::{FileState, SealedEvent};
 use secrecy::SecretString;
 use store::{Moved, OffsetMove, ViewsDb, ViewsRole};
 use testkit::Postgres;
@@ -21,7 +21,7 @@ proptest! {
 }
 
 /// Projects events in batches of random sizes.
-async fn projected(url: &SecretString, events: &[Event], seed: u64) -> Shown {
+async fn projected(url: &SecretString, events: &[SealedEvent], seed: u64) -> Shown {
     let db = ViewsDb::connect(url, ViewsRole::Projector, 2).await.unwrap();
     let mut random = StdRng::seed_from_u64(seed);
     let mut done = 0;
@@ -47,13 +47,22 @@ async fn the_rows_know_no_order_no_repeats_and_no_batches() {
         let events = history(seed, 400);
         let expected = projected(&views(&postgres).await, &events, 0).await;
         assert!(expected.iter().any(|(_, _, messages)| messages.iter().any(|message| message.deleted)));
-        assert!(expected.iter().any(|(_, _, messages)| messages.iter().any(|message| message.edited)));
+        assert!(
+            expected.iter().any(|(_, _, messages)| messages.iter().any(|message| message.edit.is_some()))
+        );
         assert!(expected.iter().any(|(_, group, _)| group.subject.is_none()));
         assert!(
             expected
                 .iter()
                 .any(|(_, _, messages)| messages.iter().any(|message| !message.reactions.is_empty()))
         );
+        let files: Vec<_> = expected
+            .iter()
+            .flat_map(|(_, _, messages)| messages)
+            .flat_map(|message| &message.files)
+            .collect();
+        assert!(files.iter().any(|file| file.state == Some(FileState::Stored) && file.bytes.is_some()));
+        assert!(files.iter().any(|file| file.state.is_none()), "one is still fetched");
         for order in 1..3 {
             let got = projected(&views(&postgres).await, &shuffled(&events, order), order).await;
             assert!(got == expected, "history {seed} in order {order}");

@@ -7,8 +7,8 @@ use control::{ControlPlane, Partitions};
 use eventlog::{EmbeddedConfig, EventLog, Header, Record, Topic, TopicPartition};
 use projector::{Config, Projector};
 use prometheus::Registry;
-use schemas::{Event, Pointer, RawRef, Topics};
-use secrecy::SecretString;
+use schemas::{Pointer, RawRef, SealedEvent, Topics};
+use secrecy::{ExposeSecret, SecretString};
 use service::{Clock, Readiness};
 use store::{ConversationRow, MessageRow, ViewsDb, ViewsRole};
 use tempfile::TempDir;
@@ -69,6 +69,14 @@ impl Rig {
         ViewsDb::connect(&self.url, ViewsRole::Reader, 4).await.unwrap()
     }
 
+    /// What the database says, asked as its owner.
+    pub(crate) fn ask(&self, sql: &str) -> String {
+        let url = self.url.expose_secret();
+        let output = std::process::Command::new("psql").args([url, "-XqtAc", sql]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
     pub(crate) async fn project(&self, config: Config) -> Running {
         let config = Config { audit_key: self.folder.path().join("audit-key"), ..config };
         let projector = Projector::new(
@@ -91,7 +99,7 @@ impl Rig {
     }
 
     /// Appends events where the router would.
-    pub(crate) async fn events(&self, events: &[Event]) {
+    pub(crate) async fn events(&self, events: &[SealedEvent]) {
         let mut pending = Vec::new();
         for event in events {
             let encoded = event.encode();
