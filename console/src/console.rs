@@ -168,6 +168,7 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
         (name = "events", description = "A tenant's feed, as CloudEvents"),
         (name = "quarantine", description = "Deliveries that could not be used"),
         (name = "audit", description = "Who did what, and whether the record of it is whole"),
+        (name = "upkeep", description = "What is kept for how long, backups, and replacing keys"),
         (name = "pipeline", description = "Whether everything is there, and how far"),
     ),
     security(("token" = []))

@@ -15,8 +15,10 @@ use tokio::io::AsyncWriteExt;
 use crate::cli::failure::{Exit, Failure};
 
 const CONNECT: Duration = Duration::from_secs(5);
-/// `verify` waits for the views to settle; nothing takes longer.
+/// `verify` waits for the views to settle; hardly anything takes longer.
 const ANSWER: Duration = Duration::from_secs(60);
+/// A backup, a restore or a rotation of a large deployment.
+const LONG: Duration = Duration::from_secs(4 * 60 * 60);
 /// How much of a list is asked for at once.
 const PAGE: usize = 500;
 /// The longest event line that is taken for one.
@@ -159,6 +161,15 @@ impl Client {
         self.answer(self.request(Method::POST, path, query).json(body)).await
     }
 
+    /// Sends a JSON body to something that may take its time.
+    pub(crate) async fn post_long<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &Value,
+    ) -> Result<T, Failure> {
+        self.answer_within(self.request(Method::POST, path, &[]).json(body), LONG).await
+    }
+
     /// Sends a JSON body that replaces what is there.
     pub(crate) async fn put<T: DeserializeOwned>(&self, path: &[&str], body: &Value) -> Result<T, Failure> {
         self.answer(self.request(Method::PUT, path, &[]).json(body)).await
@@ -262,7 +273,15 @@ impl Client {
     }
 
     async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, Failure> {
-        let response = request.timeout(ANSWER).send().await.map_err(|cause| self.silent(&cause))?;
+        self.answer_within(request, ANSWER).await
+    }
+
+    async fn answer_within<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        within: Duration,
+    ) -> Result<T, Failure> {
+        let response = request.timeout(within).send().await.map_err(|cause| self.silent(&cause))?;
         let body = accepted(response).await?.bytes().await.map_err(|cause| self.silent(&cause))?;
         serde_json::from_slice(&body).map_err(|_| not_understood("an answer in another form"))
     }

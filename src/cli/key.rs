@@ -3,25 +3,50 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use console::wire::Rotated;
+use schemas::TenantId;
+use serde_json::json;
 
+use crate::cli::client::ClientArgs;
 use crate::cli::failure::Failure;
 use crate::cli::print;
 
 const EXAMPLES: &str = "\
 Examples:
+  tidings key rotate root            # and write the edge keys anew
+  tidings key rotate tenant acme
   tidings key edge --root-key root-key --out edge-key        # all that ingest needs to hold
   tidings key wrap --root-key root-key --kms-key alias/tidings --region us-west-2";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct KeyArgs {
+    #[command(flatten)]
+    client: ClientArgs,
     #[command(subcommand)]
     command: KeyCommand,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Level {
+    /// The root: what it sealed is sealed again
+    Root,
+    /// Tenants': their people's keys are sealed again
+    Tenant,
+    /// Those that ingest seals bodies with
+    Data,
+}
+
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
+    /// Replace the keys of a level; nothing fails meanwhile
+    Rotate {
+        /// The level
+        level: Level,
+        /// With tenant: whose; everybody's without
+        tenant: Option<TenantId>,
+    },
     /// Write the edge key file: it opens app secrets and seals bodies, and opens nothing that was sealed
     Edge {
         /// The root key file
@@ -56,6 +81,22 @@ enum KeyCommand {
 
 pub(crate) async fn run(args: KeyArgs) -> Result<(), Failure> {
     match args.command {
+        KeyCommand::Rotate { level, tenant } => {
+            let level = match level {
+                Level::Root => "root",
+                Level::Tenant => "tenant",
+                Level::Data => "data",
+            };
+            let body = json!({ "level": level, "tenant": tenant });
+            let done: Rotated = args.client.client()?.post_long(&["keys", "rotate"], &body).await?;
+            if args.client.json {
+                return print::json(&done);
+            }
+            print::line(&format!(
+                "{} keys are replaced: {} tenants, {} people's keys, {} apps and {} backups are sealed with the new ones",
+                done.level, done.tenants, done.keys, done.apps, done.backups
+            ))
+        }
         KeyCommand::Edge { root_key, out, kms_endpoint } => {
             let options = kms::Options { endpoint: kms_endpoint, ..kms::Options::default() };
             let root = kms::load_root(&root_key, options).await.context("reading the root key")?;

@@ -15,6 +15,7 @@ mod quarantine;
 mod replay;
 mod serve;
 mod tenant;
+mod upkeep;
 mod verify;
 
 use std::process::ExitCode;
@@ -75,6 +76,10 @@ enum Command {
     Quarantine(quarantine::QuarantineArgs),
     /// Send everything that the raw log keeps through the normal path again
     Replay(replay::ReplayArgs),
+    /// What is kept for how long
+    Retention(upkeep::RetentionArgs),
+    /// Copies of the databases, sealed and expiring
+    Backup(upkeep::BackupArgs),
     /// Who did what, and whether the record of it is whole
     Audit(audit::AuditArgs),
     /// Is everything there? The loss equation
@@ -158,6 +163,8 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Event(args) => event::run(args).await?,
         Command::Quarantine(args) => quarantine::run(args).await?,
         Command::Replay(args) => replay::run(args).await?,
+        Command::Retention(args) => upkeep::retention(args).await?,
+        Command::Backup(args) => upkeep::backup(args).await?,
         Command::Audit(args) => audit::run(args).await?,
         Command::Verify(args) => verify::verify(args).await?,
         Command::Status(args) => verify::status(args).await?,
@@ -242,6 +249,14 @@ mod tests {
             "quarantine redrive 1:2 3:4",
             "quarantine redrive --all",
             "replay --all --json",
+            "retention plan --json",
+            "retention sweep --json",
+            "backup create --json",
+            "backup list --json",
+            "backup restore b --json",
+            "key rotate root",
+            "key rotate tenant acme",
+            "key rotate data --json",
             "audit list acme --json",
             "audit verify --json",
             "audit verify acme --json",

@@ -14,6 +14,7 @@ mod quarantine;
 mod replay;
 mod status;
 mod tenants;
+mod upkeep;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -56,5 +57,10 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(audit::verify))
         .routes(routes!(ledger::verify))
         .routes(routes!(replay::replay))
+        .routes(routes!(upkeep::plan))
+        .routes(routes!(upkeep::sweep))
+        .routes(routes!(upkeep::list, upkeep::create))
+        .routes(routes!(upkeep::restore))
+        .routes(routes!(upkeep::rotate))
         .routes(routes!(status::status))
 }

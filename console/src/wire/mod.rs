@@ -7,6 +7,7 @@ mod keep;
 mod operate;
 mod people;
 mod report;
+mod upkeep;
 mod views;
 
 pub use keep::{FeedAnswer, SetFeed, SetToken, Terminate};
@@ -19,6 +20,7 @@ pub use report::{
     AuditEntry, AuditVerdict, ChainVerdict, LogPosition, LossEquation, Quarantined, QuarantinedDetail,
     Redrive, Redriven, Replay, Replayed, Status, TenantEquation,
 };
+pub use upkeep::{Backup, NewBackup, Restored, RetentionRow, Rotate, Rotated, Sweep, Swept};
 pub use views::{AttachmentView, Contact, Conversation, Message, ReactionView};
 
 use serde::{Deserialize, Serialize};
