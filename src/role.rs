@@ -435,12 +435,6 @@ impl RoleArgs {
     }
 }
 
-/// The name under which a process tells the keyring what it remembers: no other has it, not even the same one after a
-/// restart.
-pub(crate) fn holder(role: &str, member: &str) -> String {
-    format!("{role}/{member}/{}", hex::encode(rand::random::<[u8; 8]>()))
-}
-
 impl Role {
     /// Everything but the service itself. A wrong setting or address fails here.
     async fn open(name: &'static str, args: RoleArgs) -> Result<Self, Failure> {
@@ -485,9 +479,9 @@ impl Role {
         let connect = || KeyringDb::connect(url, role, KEYRING_CONNECTIONS);
         let db = patiently("the keyring (--keyring)", connect).await?;
         let keyring = Keyring::new(db, root.clone());
-        let holder = holder(self.name, &self.member);
+        let member = format!("{}/{}", self.name, self.member);
         let attending = keyring.clone().attend(
-            holder,
+            member,
             self.parts.plane.watch(),
             self.parts.clock.clone(),
             self.finished.clone(),

@@ -19,7 +19,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use crate::parts::{Parts, listen};
-use crate::role::holder;
 use crate::up::database::{Databases, Postgres};
 use crate::up::folder::DataFolder;
 
@@ -136,8 +135,12 @@ pub(crate) async fn start(options: Options) -> anyhow::Result<Running> {
     let mut keyring = async |name, role| {
         let db = KeyringDb::connect(&databases.keyring, role, KEYRING_CONNECTIONS).await;
         let keyring = Keyring::new(db.context("the keyring")?, root.clone());
-        let attending =
-            keyring.clone().attend(holder(name, MEMBER), plane.watch(), clock.clone(), serve_ends.clone());
+        let attending = keyring.clone().attend(
+            format!("{name}/{MEMBER}"),
+            plane.watch(),
+            clock.clone(),
+            serve_ends.clone(),
+        );
         life.spawn("keyring", async move { Ok(attending.await?) });
         anyhow::Ok(keyring)
     };

@@ -11,15 +11,24 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
-use sandbox::{Media, World, WorldConfig};
+use sandbox::{Channel, Media, World, WorldConfig};
 use serde_json::{Value, json};
 
 use crate::meta::{Meta, TOKEN};
 use crate::process::until;
 use crate::rig::{Up, delivery, whatsapp};
 
-const NUMBER: &str = "111";
 const AT_A_TIME: usize = 4;
+
+/// The world whose files the simulated Graph API serves, and the number that people write to.
+async fn meta() -> (Meta, String) {
+    let world = Arc::new(World::new(WorldConfig { seed: 1, organisations: 1, people: 1 }));
+    let tenant = &world.organisations()[0].tenant;
+    let number = world.account(tenant, Channel::Whatsapp).unwrap().id.clone();
+    let mut meta = Meta::listen().await;
+    meta.serve(world);
+    (meta, number)
+}
 
 fn people() -> usize {
     std::env::var("TIDINGS_PRIVACY_PEOPLE").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000)
@@ -34,10 +43,10 @@ fn word(person: usize) -> String {
 }
 
 /// A text and a file of this person.
-fn bodies(person: usize) -> [String; 2] {
+fn bodies(number: &str, person: usize) -> [String; 2] {
     let id = |kind: &str| format!("wamid.{}", STANDARD.encode(format!("{kind}{}", phone(person))));
-    let text = whatsapp(NUMBER, &phone(person), &id("T"), &format!("{} please pray for us", word(person)));
-    let mut file = whatsapp(NUMBER, &phone(person), &id("F"), "");
+    let text = whatsapp(number, &phone(person), &id("T"), &format!("{} please pray for us", word(person)));
+    let mut file = whatsapp(number, &phone(person), &id("F"), "");
     let media = media(person);
     let message = &mut file["changes"][0]["value"]["messages"][0];
     message.as_object_mut().unwrap().remove("text");
@@ -89,7 +98,11 @@ async fn shown(up: &Up) -> Vec<Value> {
         let id = line["id"].as_str().unwrap().to_owned();
         let (code, text) = up.admin.ask(&["conversation", "show", "alpha", &id, "--json"]).await;
         // Whoever was forgotten between the list and the look is not found.
-        if code == 0 { text.lines().map(|line| serde_json::from_str(line).unwrap()).collect() } else { Vec::new() }
+        if code == 0 {
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        } else {
+            Vec::new()
+        }
     };
     let all: Vec<Vec<Value>> = futures::stream::iter(listed).map(show).buffered(AT_A_TIME).collect().await;
     all.into_iter().flatten().collect()
@@ -117,8 +130,7 @@ async fn recovered(up: &Up, people: &[usize], files: &[String]) -> usize {
 async fn the_forgotten_stay_forgotten() {
     let count = people();
     let gone: Vec<usize> = (0..count).step_by(10).collect();
-    let mut meta = Meta::listen().await;
-    meta.serve(Arc::new(World::new(WorldConfig { seed: 1, organisations: 1, people: 1 })));
+    let (meta, number) = meta().await;
     let mut up = Up::start(&["--graph-url", &meta.url]).await;
     up.admin.app(up.folder()).await;
     up.admin.cli(&["tenant", "add", "alpha", "--name", "Alpha"]).await;
@@ -130,9 +142,9 @@ async fn the_forgotten_stay_forgotten() {
     let token = up.folder().join("token");
     std::fs::write(&token, TOKEN).unwrap();
     let token = token.display().to_string();
-    up.admin.cli(&["asset", "connect", "alpha", "whatsapp", NUMBER, "--access-token-file", &token]).await;
+    up.admin.cli(&["asset", "connect", "alpha", "whatsapp", &number, "--access-token-file", &token]).await;
 
-    let all: Vec<String> = (0..count).flat_map(bodies).collect();
+    let all: Vec<String> = (0..count).flat_map(|person| bodies(&number, person)).collect();
     for body in &all {
         assert_eq!(up.post(body.clone()).await, 200);
     }
@@ -163,17 +175,15 @@ async fn the_forgotten_stay_forgotten() {
     let backup = up.admin.lines(&["backup", "create"]).await.remove(0)["backup"].as_str().unwrap().to_owned();
 
     // Forgotten under traffic of others.
-    let stop = Arc::new(AtomicBool::new(false));
-    let sent = Arc::new(AtomicU64::new(0));
-    let traffic = {
-        let (stop, sent) = (stop.clone(), sent.clone());
-        async {
-            while !stop.load(Ordering::Relaxed) {
-                let number = sent.fetch_add(1, Ordering::Relaxed);
-                let entry = whatsapp(NUMBER, &format!("1777{:07}", number % 500), &format!("wamid.LIVE{number}"), "live");
-                assert_eq!(up.post(delivery(vec![entry])).await, 200);
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+    let stop = AtomicBool::new(false);
+    let sent = AtomicU64::new(0);
+    let traffic = async {
+        while !stop.load(Ordering::Relaxed) {
+            let nth = sent.fetch_add(1, Ordering::Relaxed);
+            let from = format!("1777{:07}", nth % 500);
+            let entry = whatsapp(&number, &from, &format!("wamid.LIVE{nth}"), "live");
+            assert_eq!(up.post(delivery(vec![entry])).await, 200);
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     let forget = async {
@@ -181,7 +191,8 @@ async fn the_forgotten_stay_forgotten() {
         for person in &gone {
             let found = up.admin.lines(&["person", "find", "alpha", &phone(*person)]).await.remove(0);
             let subject = found["subject"].as_str().unwrap().to_owned();
-            let erasure = up.admin.lines(&["person", "erase", "alpha", &subject, "--no-wait"]).await.remove(0);
+            let erasure =
+                up.admin.lines(&["person", "erase", "alpha", &subject, "--no-wait"]).await.remove(0);
             erasures.insert(erasure["erasure"].as_str().unwrap().to_owned());
         }
         let receipts = until("every erasure is done", 240, async || {
@@ -233,7 +244,7 @@ async fn the_forgotten_stay_forgotten() {
     let lives = left.iter().filter(|message| message["text"] == "live").count() as u64;
     assert_eq!(lives, live, "messages that came meanwhile");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let again = whatsapp(NUMBER, &phone(gone[0]), "wamid.AGAIN", "hello again");
+    let again = whatsapp(&number, &phone(gone[0]), "wamid.AGAIN", "hello again");
     assert_eq!(up.post(delivery(vec![again])).await, 200);
     until("who writes again is shown", 30, async || {
         shown(&up).await.iter().any(|message| message["text"] == "hello again").then_some(())
@@ -260,16 +271,15 @@ const STEPS: [&str; 9] =
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_that_is_killed_at_any_step_goes_on() {
-    let mut meta = Meta::listen().await;
-    meta.serve(Arc::new(World::new(WorldConfig { seed: 1, organisations: 1, people: 1 })));
+    let (meta, number) = meta().await;
     let mut up = Up::start(&["--graph-url", &meta.url]).await;
     up.admin.app(up.folder()).await;
     up.admin.cli(&["tenant", "add", "alpha", "--name", "Alpha"]).await;
     let token = up.folder().join("token");
     std::fs::write(&token, TOKEN).unwrap();
     let token = token.display().to_string();
-    up.admin.cli(&["asset", "connect", "alpha", "whatsapp", NUMBER, "--access-token-file", &token]).await;
-    for body in (0..STEPS.len()).flat_map(bodies) {
+    up.admin.cli(&["asset", "connect", "alpha", "whatsapp", &number, "--access-token-file", &token]).await;
+    for body in (0..STEPS.len()).flat_map(|person| bodies(&number, person)) {
         assert_eq!(up.post(body).await, 200);
     }
     until("every file is stored", 120, async || {
@@ -293,7 +303,9 @@ async fn an_erasure_that_is_killed_at_any_step_goes_on() {
         until(&format!("the erasure that was killed after {step} is done"), 90, async || {
             let all = up.admin.lines(&["erasure", "list"]).await;
             all.iter()
-                .any(|one| one["subject"] == subject.as_str() && one["state"] == "done" && one["verified"] == true)
+                .any(|one| {
+                    one["subject"] == subject.as_str() && one["state"] == "done" && one["verified"] == true
+                })
                 .then_some(())
         })
         .await;

@@ -64,7 +64,8 @@ impl Admin {
             std::fs::write(&token, TOKEN).unwrap();
             let token = token.display().to_string();
             let channel = account.channel.as_str();
-            self.cli(&["asset", "connect", tenant, channel, &account.id, "--access-token-file", &token]).await;
+            self.cli(&["asset", "connect", tenant, channel, &account.id, "--access-token-file", &token])
+                .await;
             if let Some(waba) = &account.waba {
                 self.cli(&["asset", "connect", tenant, "waba", waba]).await;
             }

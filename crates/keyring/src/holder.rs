@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ring::rand::{SecureRandom, SystemRandom};
 use schemas::ControlState;
 use service::Clock;
 use tokio::sync::watch;
@@ -17,19 +18,23 @@ const RETRY: Duration = Duration::from_millis(500);
 
 impl Keyring {
     /// Follows `control` until stopped: when somebody was forgotten, or keys were replaced, this process forgets what it
-    /// remembers, waits until nothing of it is in use, and says so under this name, which no other process has.
+    /// remembers, waits until nothing of it is in use, and says so under the name `MEMBER/OWN`. No other process has that
+    /// name, and no other that runs now has the member's: whatever one of that member remembered is gone.
     ///
     /// # Errors
     /// The database refuses us for good. That it is away is waited out.
     pub async fn attend(
         self,
-        holder: String,
+        member: String,
         mut state: watch::Receiver<Arc<ControlState>>,
         clock: Clock,
         stop: CancellationToken,
     ) -> Result<(), KeyringError> {
         let mut say = tokio::time::interval(SAY);
         say.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let member = format!("{member}/");
+        let holder = own(&member)?;
+        let mut succeeded = false;
         let mut evicted = state.borrow_and_update().people.evictions;
         loop {
             let wanted = state.borrow_and_update().people.evictions;
@@ -37,8 +42,17 @@ impl Keyring {
                 self.forget().await;
                 evicted = wanted;
             }
-            let pause = match self.db.hold(&holder, clock.now_ms(), evicted).await {
-                Ok(()) => None,
+            let said = async {
+                if !succeeded {
+                    self.db.succeed(&member, &holder).await?;
+                }
+                self.db.hold(&holder, clock.now_ms(), evicted).await
+            };
+            let pause = match said.await {
+                Ok(()) => {
+                    succeeded = true;
+                    None
+                }
                 Err(cause) if cause.disposition() == store::Disposition::Retry => {
                     warn!(error = %cause, "the keyring does not answer");
                     Some(RETRY)
@@ -75,4 +89,11 @@ impl Keyring {
         let _ = self.db.let_go(&holder).await;
         Ok(())
     }
+}
+
+/// A name that no process had before.
+fn own(member: &str) -> Result<String, KeyringError> {
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| KeyringError::Random)?;
+    Ok(format!("{member}{:016x}", u64::from_be_bytes(bytes)))
 }

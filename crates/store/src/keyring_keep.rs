@@ -255,6 +255,16 @@ impl KeyringDb {
         Ok(())
     }
 
+    /// Of holders whose names begin so there is only this one from now on: the others were the same process before it was
+    /// started again.
+    pub async fn succeed(&self, prefix: &str, holder: &str) -> Result<(), StoreError> {
+        let connection = self.get().await?;
+        connection
+            .execute("DELETE FROM holder WHERE starts_with(holder, $1) AND holder <> $2", &[&prefix, &holder])
+            .await?;
+        Ok(())
+    }
+
     /// This holder remembers nothing any more.
     pub async fn let_go(&self, holder: &str) -> Result<(), StoreError> {
         let connection = self.get().await?;
