@@ -8,7 +8,12 @@ use service::LogFormat;
 #[command(next_help_heading = "Logs")]
 pub(crate) struct LogArgs {
     /// Which log lines, in RUST_LOG's syntax, such as info or warn,router=debug
-    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info,fjall=warn,lsm_tree=warn")]
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "RUST_LOG",
+        default_value = "info,fjall=warn,lsm_tree=warn,s3s=off"
+    )]
     log: String,
     /// How log lines look
     #[arg(long, value_name = "FORMAT", env = "TIDINGS_LOG_FORMAT", value_enum, default_value_t = Format::Text)]

@@ -8,6 +8,8 @@ mod api;
 mod contract;
 #[path = "main/feed.rs"]
 mod feed;
+#[path = "main/people.rs"]
+mod people;
 #[path = "main/rig.rs"]
 mod rig;
 #[path = "main/views.rs"]

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use schemas::{Action, Erasure, ErasureId, ErasureState, Person, Receipt};
+use schemas::{Action, Erasure, ErasureId, ErasureState, Field, Person, Receipt, SubjectId, TenantId};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::keeper::Keeper;
-use crate::scan::{Held, bury, scan};
+use crate::scan::{Held, Sample, bury, scan};
 use crate::{KeepError, keeper};
 
 const LOOK: Duration = Duration::from_millis(50);
@@ -20,8 +20,8 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LedgerEntry {
     pub(crate) erasure: ErasureId,
-    pub(crate) tenant: schemas::TenantId,
-    pub(crate) subject: schemas::SubjectId,
+    pub(crate) tenant: TenantId,
+    pub(crate) subject: SubjectId,
     pub(crate) at_ms: i64,
 }
 
@@ -37,7 +37,8 @@ impl Keeper {
     /// Does every erasure that is open, those of people who are held left out. Says whether there was any.
     pub(crate) async fn erase(&self) -> Result<bool, KeepError> {
         let state = self.plane.state();
-        let now_ms = self.clock.now_ms();
+        // Nobody is let go of because a clock is wrong.
+        let now_ms = self.steady.now_ms();
         let open: Vec<(ErasureId, Erasure)> = state
             .people
             .erasures
@@ -92,13 +93,7 @@ impl Keeper {
         let rows_left = self.views.rows_of(tenant, *subject).await?;
         let objects_left = self.blobs.list(&objects_of(person), None, 1).await?.len();
         let lookups_left = self.keyring.db().identifiers(tenant, *subject).await?.is_some();
-        // With everything this process has: it may ask for any key.
-        let key = self.keyring.keys(&[(tenant.clone(), Some(*subject))]).await?.pop().flatten();
-        let opened = key.map_or(0, |key| {
-            let opens =
-                |(event, sealed): &&(_, Vec<u8>)| key.open(*event, schemas::Field::Content, sealed).is_ok();
-            held.samples.iter().filter(opens).count().max(1)
-        });
+        let opened = self.opened(tenant, &[Some(*subject)], &held.samples).await?;
         if rows_left > 0 || objects_left > 0 || lookups_left || opened > 0 {
             let left = format!(
                 "{rows_left} rows, {objects_left} objects, lookups: {lookups_left}, {opened} records open"
@@ -118,9 +113,34 @@ impl Keeper {
         Ok(Receipt { rows, objects, records, tried: held.samples.len() as u64, verified: true })
     }
 
+    /// How many of these open with any key that this process may ask for; one at least where there is a key at all.
+    pub(crate) async fn opened(
+        &self,
+        tenant: &TenantId,
+        subjects: &[Option<SubjectId>],
+        samples: &[Sample],
+    ) -> Result<usize, KeepError> {
+        // Asking for the keys of a tenant that has none would make some.
+        if self.keyring.db().tenant_keys(tenant).await?.is_none() {
+            return Ok(0);
+        }
+        let mut opened = 0;
+        for subject in subjects {
+            let Some(key) = self.keyring.keys(&[(tenant.clone(), *subject)]).await?.pop().flatten() else {
+                continue;
+            };
+            let opens = |sample: &&Sample| {
+                sample.subject == *subject && key.open(sample.event, Field::Content, &sample.content).is_ok()
+            };
+            opened += samples.iter().filter(opens).count().max(1);
+        }
+        Ok(opened)
+    }
+
     /// Waits until every process that remembers keys has forgotten what `control` told it to; or until nobody can remember
     /// any more, whether they say so or not.
     pub(crate) async fn evicted(&self) -> Result<(), KeepError> {
+        self.keyring.forget().await;
         let offset = self.plane.state().people.evictions;
         let until = Instant::now() + self.config.evict_within;
         let patience_ms = i64::try_from(self.config.evict_within.as_millis()).unwrap_or(i64::MAX);

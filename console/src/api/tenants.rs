@@ -31,7 +31,7 @@ pub(super) async fn list(State(shared): State<Shared>) -> Json<List<TenantAnswer
     responses((status = 201, body = TenantAnswer, description = "Added"),
         (status = 200, body = TenantAnswer, description = "It was there; its name is the given one now"),
         (status = 400, body = wire::Problem), (status = 401, body = wire::Problem), (status = 422, body = wire::Problem),
-        (status = 503, body = wire::Problem)))]
+        (status = 409, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn add(
     State(shared): State<Shared>,
     Given(given): Given<NewTenant>,
@@ -63,7 +63,7 @@ pub(super) async fn add(
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/suspend", tag = "tenants", operation_id = "tenant_suspend",
     params(("tenant" = String, Path, description = "The tenant's id")),
     responses((status = 200, body = TenantAnswer), (status = 401, body = wire::Problem), (status = 404, body = wire::Problem),
-        (status = 503, body = wire::Problem)))]
+        (status = 409, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn suspend(
     State(shared): State<Shared>,
     Named(tenant): Named<TenantId>,
@@ -80,7 +80,7 @@ pub(super) async fn suspend(
 #[utoipa::path(post, path = "/v1/tenants/{tenant}/resume", tag = "tenants", operation_id = "tenant_resume",
     params(("tenant" = String, Path, description = "The tenant's id")),
     responses((status = 200, body = TenantAnswer), (status = 401, body = wire::Problem), (status = 404, body = wire::Problem),
-        (status = 503, body = wire::Problem)))]
+        (status = 409, body = wire::Problem), (status = 503, body = wire::Problem)))]
 pub(super) async fn resume(
     State(shared): State<Shared>,
     Named(tenant): Named<TenantId>,

@@ -57,6 +57,48 @@ async fn every_route_is_described_guarded_and_answers_as_described() {
     assert_eq!(tenants["items"][0]["assets"], 1);
     rig.done("DELETE", "/v1/tenants/acme/assets/whatsapp/111", None).await;
 
+    let token = json!({"access_token": "EAAG4711"});
+    let answer = rig.done("PUT", "/v1/tenants/acme/assets/whatsapp/111/token", Some(token)).await;
+    assert!(!answer.to_string().contains("4711"));
+    let feed = rig.done("PUT", "/v1/tenants/acme/feed", Some(json!({"format": "clear"}))).await;
+    assert_eq!((&feed["feed"], &feed["format"]), (&json!("inbox.acme"), &json!("clear")));
+    let ending = rig.done("POST", "/v1/tenants/other/terminate", Some(json!({"days": 3}))).await;
+    assert_eq!(ending["state"], "terminated");
+    assert!(ending["purge_at"].is_string());
+    assert_eq!(rig.ask("POST", "/v1/tenants/other/suspend", None).await.0, StatusCode::CONFLICT);
+    assert_eq!(rig.done("POST", "/v1/tenants/other/resume", None).await["state"], "active");
+
+    let person = "/v1/tenants/acme/people/00000000000000000000000000000001";
+    assert_eq!(rig.done("GET", "/v1/tenants/acme/people?value=1", None).await["items"], json!([]));
+    for (what, body) in [
+        ("erase", json!({})),
+        ("correct", json!({"name": "x"})),
+        ("restrict", json!({"restricted": true})),
+        ("hold", json!({"days": 1})),
+    ] {
+        assert_eq!(rig.ask("POST", &format!("{person}/{what}"), Some(body)).await.0, StatusCode::NOT_FOUND);
+    }
+    assert_eq!(rig.ask("GET", &format!("{person}/export"), None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(rig.done("GET", "/v1/erasures", None).await["items"], json!([]));
+    let nothing = "/v1/erasures/00000000000000000000000000000001";
+    assert_eq!(rig.ask("GET", nothing, None).await.0, StatusCode::NOT_FOUND);
+    let no_file = "/v1/tenants/acme/attachments/00000000000000000000000000000001";
+    assert_eq!(rig.ask("GET", no_file, None).await.0, StatusCode::NOT_FOUND);
+
+    assert!(!rig.done("GET", "/v1/retention", None).await["items"].as_array().unwrap().is_empty());
+    rig.done("POST", "/v1/retention/sweep", Some(json!({"dry_run": true}))).await;
+    let backup = rig.done("POST", "/v1/backups", Some(json!({}))).await;
+    assert_eq!(rig.done("GET", "/v1/backups", None).await["items"], json!([backup]));
+    let restore = format!("/v1/backups/{}/restore", backup["backup"].as_str().unwrap());
+    assert_eq!(rig.done("POST", &restore, None).await["backup"], backup["backup"]);
+    for level in ["data", "tenant", "root"] {
+        let done = rig.done("POST", "/v1/keys/rotate", Some(json!({"level": level}))).await;
+        assert_eq!(done["level"], level);
+    }
+    let wrong = rig.ask("POST", "/v1/keys/rotate", Some(json!({"level": "all"}))).await;
+    assert_eq!(wrong.0, StatusCode::BAD_REQUEST);
+    assert_eq!(rig.done("POST", "/v1/replay", Some(json!({"all": true}))).await["replayed"], 0);
+
     assert_eq!(rig.done("GET", "/v1/tenants/acme/conversations", None).await["items"], json!([]));
     let nobody = "/v1/tenants/acme/conversations/00000000000000000000000000000000";
     assert_eq!(rig.ask("GET", nobody, None).await.0, StatusCode::NOT_FOUND);

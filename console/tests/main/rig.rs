@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use blob::{BlobStore, LocalS3};
 use bytes::Bytes;
 use control::{ControlPlane, Partitions};
 use eventlog::{EmbeddedConfig, EventLog, Topic};
@@ -14,13 +15,15 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use keeper::Keeper;
+use keyring::Keyring;
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use schemas::Topics;
 use seal::RootKey;
 use secrecy::SecretString;
 use serde_json::Value;
 use service::{Clock, Readiness};
-use store::{ViewsDb, ViewsRole};
+use store::{KeyringDb, KeyringRole, ViewsDb, ViewsRole};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +40,10 @@ pub(crate) struct Rig {
     pub(crate) topics: Topics,
     /// The views under the projector's role: what it would write is written through this.
     pub(crate) projector: ViewsDb,
+    /// The keyring as the router would have it.
+    pub(crate) keyring: Keyring,
+    /// Where the attachments worker would store.
+    pub(crate) blobs: BlobStore,
     address: SocketAddr,
     http: Client<HttpConnector, Full<Bytes>>,
     contract: Contract,
@@ -44,6 +51,7 @@ pub(crate) struct Rig {
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
     // Dropped last.
+    _objects: LocalS3,
     _postgres: testkit::Postgres,
     _folder: tempfile::TempDir,
 }
@@ -54,6 +62,15 @@ impl Rig {
         let postgres = testkit::Postgres::start().await.unwrap();
         let views = postgres.database().await.unwrap();
         store::migrate_views(&SecretString::from(views.as_str())).await.unwrap();
+        let ring = SecretString::from(postgres.database().await.unwrap());
+        store::migrate_keyring(&ring).await.unwrap();
+        // Kept in a file, so that it can be rotated.
+        let root = Arc::new(RootKey::load_or_create(&folder.path().join("root-key")).unwrap());
+        let keyring =
+            async |role| Keyring::new(KeyringDb::connect(&ring, role, 4).await.unwrap(), root.clone());
+        let objects = folder.path().join("objects");
+        let objects = LocalS3::start(&objects, "127.0.0.1:0".parse().unwrap(), "tidings").await.unwrap();
+        let blobs = BlobStore::connect(objects.config()).await.unwrap();
         let log = EventLog::embedded(EmbeddedConfig::new(folder.path().join("log"))).await.unwrap();
         let topics = Topics::default();
         control::ensure_topics(&log, &topics, Partitions::default()).await.unwrap();
@@ -68,14 +85,29 @@ impl Rig {
             audit_public_key: Some(signer.public_key().as_ref().to_vec()),
             ..console::Config::new(SecretString::from(TOKEN))
         };
+        let registry = prometheus::Registry::new();
+        let kept = ViewsDb::connect(&SecretString::from(views.as_str()), ViewsRole::Keeper, 4).await.unwrap();
+        let keeper = Keeper::new(
+            keeper::Config::default(),
+            log.clone(),
+            plane.clone(),
+            keyring(KeyringRole::Keeper).await,
+            kept,
+            blobs.clone(),
+            root.clone(),
+            &topics,
+            &registry,
+            Clock::system(),
+        )
+        .unwrap();
         let console = console::Console::new(
             config,
             log.clone(),
             plane.clone(),
             db,
-            Arc::new(RootKey::generate().unwrap()),
+            keeper.clone(),
             &topics,
-            &prometheus::Registry::new(),
+            &registry,
             &readiness,
             Clock::system(),
         )
@@ -84,7 +116,9 @@ impl Rig {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let (serve, follow) = (console.serve(listener, stop.clone()), plane.clone().follow(stop.clone()));
+        let keep = keeper.run(stop.clone());
         let tasks = vec![
+            tokio::spawn(async move { keep.await.unwrap() }),
             tokio::spawn(async move { serve.await.unwrap() }),
             tokio::spawn(async move { follow.await.unwrap() }),
         ];
@@ -98,6 +132,8 @@ impl Rig {
         Self {
             log,
             projector,
+            keyring: keyring(KeyringRole::Router).await,
+            blobs,
             plane,
             topics,
 
@@ -107,6 +143,7 @@ impl Rig {
             asked: Mutex::default(),
             stop,
             tasks,
+            _objects: objects,
             _postgres: postgres,
             _folder: folder,
         }

@@ -6,8 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use eventlog::{Delivery, Header, Record, Subscription, Topic, TopicPartition};
 use hyper::StatusCode;
+use keyring::{Person, Whom};
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use schemas::{ConversationId, EventId, MessageKey, RawRef, Reason, SubjectId, TenantId};
+use schemas::{
+    ConversationId, EventId, Field, Identifier, IdentifierKind, MessageKey, RawRef, Reason, SubjectId,
+    TenantId,
+};
 use serde_json::json;
 use store::{
     ContactChange, ConversationChange, ConversationChanges, CoverageChange, Moved, NewAuditRow, OffsetMove,
@@ -18,16 +22,34 @@ use crate::rig::{AUDIT_SEED, Rig};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-fn id(n: u8) -> [u8; 16] {
+pub(crate) fn id(n: u8) -> [u8; 16] {
     [n; 16]
 }
 
-async fn tenant(rig: &Rig) -> TenantId {
+/// So many people whom the router has met: by the phone numbers 15550000001 and on.
+pub(crate) async fn subjects(rig: &Rig, tenant: &TenantId, count: usize) -> Vec<SubjectId> {
+    let people: Vec<Person> = (1..=count)
+        .map(|n| Person {
+            tenant: tenant.clone(),
+            identifiers: vec![Identifier { kind: IdentifierKind::Phone, value: format!("1555000{n:04}") }],
+            occurred_ms: 0,
+        })
+        .collect();
+    let whom = rig.keyring.subjects(&people).await.unwrap();
+    whom.into_iter()
+        .map(|whom| match whom {
+            Whom::Subject(subject) => subject,
+            Whom::Forgotten => panic!("nobody was forgotten"),
+        })
+        .collect()
+}
+
+pub(crate) async fn tenant(rig: &Rig) -> TenantId {
     rig.done("POST", "/v1/tenants", Some(json!({"id": "acme", "name": "Acme"}))).await;
     "acme".parse().unwrap()
 }
 
-fn step<'a>(projection: &'a str, topic: &'a str, expected: u64, next: u64) -> OffsetMove<'a> {
+pub(crate) fn step<'a>(projection: &'a str, topic: &'a str, expected: u64, next: u64) -> OffsetMove<'a> {
     OffsetMove { projection, topic, partition: 0, expected, next }
 }
 
@@ -36,27 +58,36 @@ async fn conversations_are_paged_and_messages_are_in_order() {
     let rig = Rig::start().await;
     let tenant = tenant(&rig).await;
     let mut changes = ConversationChanges::default();
+    let people = subjects(&rig, &tenant, 5).await;
+    let key = rig.keyring.keys(&[(tenant.clone(), Some(people[4]))]).await.unwrap().remove(0).unwrap();
+    let sealed = |event: u8, field, json: serde_json::Value| {
+        key.seal(EventId::from_bytes(id(event)), field, json.to_string().as_bytes()).unwrap()
+    };
     for n in 1..=5 {
         let change = ConversationChange {
             channel: "whatsapp",
             asset: "whatsapp:111".into(),
-            subject: Some(SubjectId::from_bytes(id(n))),
+            subject: Some(people[usize::from(n) - 1]),
             last_at_ms: i64::from(n) * 1000,
         };
         changes.conversations.insert((tenant.clone(), ConversationId::from_bytes(id(n))), change);
     }
-    let contact =
-        ContactChange { at_ms: 1, content: json!({"name": "Ada \u{1F44B}"}).to_string().into_bytes() };
-    changes.contacts.insert((tenant.clone(), SubjectId::from_bytes(id(5))), contact);
+    let contact = ContactChange {
+        at_ms: 1,
+        event: EventId::from_bytes(id(9)),
+        content: sealed(9, Field::Contact, json!({"name": "Ada \u{1F44B}"})),
+    };
+    changes.contacts.insert((tenant.clone(), people[4]), contact);
     for (n, at_ms, direction, text) in [(1, 2000, "in", "second"), (2, 1000, "out", "first")] {
         let change = store::MessageChange {
             imported: false,
             at_ms,
             event: EventId::from_bytes(id(n)),
             conversation: ConversationId::from_bytes(id(5)),
+            subject: Some(people[4]),
             direction,
             kind: "text".into(),
-            content: json!({"kind": "text", "text": text}).to_string().into_bytes(),
+            content: sealed(n, Field::Content, json!({"kind": "text", "text": text})),
         };
         changes.messages.insert((tenant.clone(), MessageKey::from_bytes(id(n))), change);
     }
@@ -80,7 +111,7 @@ async fn conversations_are_paged_and_messages_are_in_order() {
     assert_eq!(times.len(), 5);
     assert!(times.iter().rev().is_sorted(), "{times:?}");
     assert_eq!(listed[0]["messages"], 2);
-    assert_eq!(listed[0]["contact"], json!({"subject": hex::encode(id(5)), "name": "Ada \u{1F44B}"}));
+    assert_eq!(listed[0]["contact"], json!({"subject": people[4].to_string(), "name": "Ada \u{1F44B}"}));
 
     let conversation = format!("/v1/tenants/acme/conversations/{}", hex::encode(id(5)));
     assert_eq!(rig.done("GET", &conversation, None).await, listed[0]);

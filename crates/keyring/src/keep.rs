@@ -59,7 +59,7 @@ impl Keyring {
     ) -> Result<Option<SecretString>, KeyringError> {
         let wrong = |cause| KeyringError::Keys { tenant: tenant.clone(), cause };
         let Some(sealed) = self.db.token(tenant, asset).await? else { return Ok(None) };
-        let keys = self.tenant(tenant).await?;
+        let keys = self.tenant_for(tenant, &sealed).await?;
         let token = keys.open_token(tenant, asset, &sealed).map_err(wrong)?;
         let text = std::str::from_utf8(&token).map_err(|_| wrong(SealError::Format))?;
         Ok(Some(SecretString::from(text)))

@@ -82,8 +82,9 @@ impl Keyring {
         self.in_use.clone().read_owned().await
     }
 
-    /// Forgets everything that is remembered, and waits until no key is in use any more.
-    pub(crate) async fn forget(&self) {
+    /// Forgets everything that is remembered, and waits until no key is in use any more. [`Keyring::attend`] does it when
+    /// `control` says so; whoever destroys keys does it for itself.
+    pub async fn forget(&self) {
         self.drop_memory();
         drop(self.in_use.write().await);
         // Whoever looked something up before may have remembered it since.
@@ -115,6 +116,20 @@ impl Keyring {
         let keys = Arc::new(TenantKeys::open(&self.root, tenant, &row).map_err(wrong)?);
         self.tenants.insert(tenant.clone(), keys.clone());
         Ok(keys)
+    }
+
+    /// A tenant's keys, and among them the one that this was sealed with: what is remembered may be from before a rotation.
+    pub(crate) async fn tenant_for(
+        &self,
+        tenant: &TenantId,
+        sealed: &[u8],
+    ) -> Result<Arc<TenantKeys>, KeyringError> {
+        let keys = self.tenant(tenant).await?;
+        if keys.has_sealed(sealed) {
+            return Ok(keys);
+        }
+        self.tenants.invalidate(tenant);
+        self.tenant(tenant).await
     }
 
     /// Who each person is, in their order. Any known identifier tells who a person is, the first in the order given
@@ -263,7 +278,7 @@ impl Keyring {
             for row in self.db.subject_keys(some).await? {
                 let SubjectKeyRow { tenant, subject, generation, sealed } = row;
                 let wrong = |cause| KeyringError::Keys { tenant: tenant.clone(), cause };
-                let keys = self.tenant(&tenant).await?;
+                let keys = self.tenant_for(&tenant, &sealed).await?;
                 let key = keys.open_subject(&tenant, subject, generation, &sealed).map_err(wrong)?;
                 let key = Arc::new(SubjectKey::new(tenant.clone(), subject, generation, key));
                 self.keys.insert((tenant.clone(), subject), key.clone());

@@ -113,6 +113,11 @@ impl TenantKeys {
         self.generations.last().map(|(generation, key)| (*generation, key)).expect("checked when opened")
     }
 
+    /// Whether one of these generations sealed this, by what it says of itself.
+    pub(crate) fn has_sealed(&self, sealed: &[u8]) -> bool {
+        seal::generation(sealed).is_some_and(|by| self.generation(by).is_ok())
+    }
+
     fn generation(&self, wanted: u16) -> Result<&Key, SealError> {
         let found = self.generations.iter().find(|(generation, _)| *generation == wanted);
         found.map(|(_, key)| key).ok_or(SealError::Opens)
