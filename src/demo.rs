@@ -61,7 +61,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
     /// Which log lines, in RUST_LOG's syntax; they go to standard error
-    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "error")]
+    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "error,s3s=off")]
     log: String,
     #[command(flatten)]
     kafka_args: KafkaArgs,

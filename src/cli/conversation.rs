@@ -89,7 +89,13 @@ fn text(message: &Message) -> String {
         text.push_str(" (edited)");
     }
     for attachment in &message.attachments {
-        text.push_str(&format!(" [{}]", attachment.kind));
+        // A file says how far it is until it is there.
+        let state = attachment.state.as_deref().filter(|state| *state != "stored");
+        text.push_str(&format!(
+            " [{}{}]",
+            attachment.kind,
+            state.map(|state| format!(", {state}")).unwrap_or_default()
+        ));
     }
     text
 }
