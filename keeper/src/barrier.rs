@@ -1,5 +1,7 @@
 //! What has to be true before anything restored is served: everybody who was ever forgotten is forgotten here too.
 
+use std::collections::HashSet;
+
 use futures::StreamExt;
 use schemas::{Action, ErasureReason, ErasureState, Person, TenantState};
 use tracing::{info, warn};
@@ -56,6 +58,17 @@ impl Keeper {
             again += u64::from(self.views.forget_tenant(tenant).await? > 0);
         }
         Ok(again)
+    }
+
+    /// How many people who were forgotten the databases know of again. Changes nothing.
+    pub(crate) async fn brought_back(&self) -> Result<u64, KeepError> {
+        let people: Vec<Person> = self.plane.state().people.forgotten.iter().cloned().collect();
+        let mut back = HashSet::new();
+        for some in people.chunks(PAGE) {
+            back.extend(self.views.not_forgotten(some).await?);
+            back.extend(self.keyring.db().still_there(some).await?);
+        }
+        Ok(back.len() as u64)
     }
 
     /// What the store of objects remembers beside `control`, asked for again where `control` does not know of it: it may be

@@ -5,7 +5,7 @@ use control::ControlError;
 use eventlog::{AppendError, LogError, ReadError};
 use keyring::KeyringError;
 use seal::SealError;
-use store::StoreError;
+use store::{BackupError, StoreError};
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +34,32 @@ pub enum KeepError {
     /// Something sealed does not open.
     #[error("something sealed does not open")]
     Seal(#[from] SealError),
+    /// A backup cannot be made or used.
+    #[error("the backup failed")]
+    Backup(#[from] BackupError),
+    /// There is no such backup.
+    #[error("there is no backup {backup}; `tidings backup list` names those there are")]
+    NoBackup {
+        /// Its id.
+        backup: String,
+    },
+    /// A backup's key is gone.
+    #[error("the backup {backup} has expired: its key is destroyed, and nothing opens it")]
+    BackupClosed {
+        /// Its id.
+        backup: String,
+    },
+    /// Something of an ended tenant is still there.
+    #[error("something of tenant {tenant} is still there: {left}")]
+    TenantLeft {
+        /// Whose.
+        tenant: schemas::TenantId,
+        /// What, in counts.
+        left: String,
+    },
+    /// Our own code broke while it changed the key file.
+    #[error("changing the key file broke off")]
+    Broken,
     /// Something of a forgotten person is still there.
     #[error("after erasure {erasure} something is still there: {left}")]
     Left {
@@ -56,8 +82,9 @@ impl KeepError {
             Self::Views(cause) => cause.disposition() == store::Disposition::Retry,
             Self::Blob(cause) => cause.disposition() == blob::Disposition::Retry,
             // The next round removes what came in between.
-            Self::Left { .. } => true,
-            Self::Seal(_) => false,
+            Self::Left { .. } | Self::TenantLeft { .. } => true,
+            Self::Backup(cause) => cause.is_passing(),
+            Self::Seal(_) | Self::NoBackup { .. } | Self::BackupClosed { .. } | Self::Broken => false,
         }
     }
 }

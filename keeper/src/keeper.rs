@@ -1,6 +1,7 @@
 //! The keeper as a service.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use blob::BlobStore;
@@ -12,15 +13,20 @@ use schemas::{Action, ErasureState, Topics};
 use seal::RootKey;
 use service::Clock;
 use store::ViewsDb;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::KeepError;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::tenant_end::Endings;
+use crate::time::Steady;
 
 /// Who acts when nobody asked.
-const ACTOR: &str = "platform";
+pub(crate) const ACTOR: &str = "platform";
+const SWEEP_AGAIN: Duration = Duration::from_secs(5 * 60);
 
 /// Forgets, sweeps, keeps. Clones share everything.
 #[derive(Clone)]
@@ -37,6 +43,11 @@ pub struct Keeper {
     pub(crate) topics: Topics,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
+    /// What things are removed by.
+    pub(crate) steady: Steady,
+    pub(crate) endings: Arc<Mutex<Endings>>,
+    /// Held while something is swept.
+    pub(crate) sweeping: Arc<Mutex<()>>,
 }
 
 impl Keeper {
@@ -59,7 +70,23 @@ impl Keeper {
     ) -> anyhow::Result<Self> {
         let metrics = Metrics::new(registry).context("the keeper's metrics")?;
         let (config, topics) = (Arc::new(config), topics.clone());
-        Ok(Self { config, log, plane, keyring, views, blobs, root, topics, metrics, clock })
+        let steady = Steady::new(clock.clone(), config.settle);
+        let (endings, sweeping) = (Arc::default(), Arc::default());
+        Ok(Self {
+            config,
+            log,
+            plane,
+            keyring,
+            views,
+            blobs,
+            root,
+            topics,
+            metrics,
+            clock,
+            steady,
+            endings,
+            sweeping,
+        })
     }
 
     /// The keyring that it keeps.
@@ -84,12 +111,29 @@ impl Keeper {
     pub async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let mut state = self.plane.watch();
         let mut held = None;
+        let mut sweeps = Instant::now();
         loop {
             let round = async {
                 if held.as_ref().is_none_or(|lock: &store::KeeperLock| !lock.holds()) {
                     held = self.keyring.db().try_keep().await?;
                 }
-                if held.is_some() { self.round().await } else { Ok(false) }
+                if held.is_none() {
+                    return Ok::<bool, KeepError>(false);
+                }
+                let done = self.round().await?;
+                if Instant::now() >= sweeps {
+                    // Should it break off, soon again; but not with every round.
+                    sweeps = Instant::now() + SWEEP_AGAIN.min(self.config.sweep_every);
+                    match self.sweep(false).await {
+                        Ok(_) => sweeps = Instant::now() + self.config.sweep_every,
+                        Err(cause) => {
+                            self.metrics.failures.inc();
+                            let cause = format!("{:#}", anyhow::Error::from(cause));
+                            warn!(error = cause, "the sweep did not get everywhere; it is tried again soon");
+                        }
+                    }
+                }
+                Ok(done)
             };
             let Some(done) = stop.run_until_cancelled(round).await else { return Ok(()) };
             match done {
@@ -117,7 +161,8 @@ impl Keeper {
         self.measure();
         let answered = self.answer_callbacks().await?;
         let erased = self.erase().await?;
-        Ok(answered || erased)
+        let ended = self.purge_due().await?;
+        Ok(answered || erased || ended > 0)
     }
 
     fn measure(&self) {

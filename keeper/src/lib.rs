@@ -6,16 +6,31 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod audit;
+mod backup;
 mod barrier;
 mod callback;
 mod config;
 mod erasure;
 mod error;
+mod generations;
 mod keeper;
 mod metrics;
+mod orphans;
+mod projected;
+mod reseal;
+mod restore;
+mod retention;
+mod rotation;
 mod scan;
+mod tenant_end;
+mod time;
 
+pub use backup::{BackupInfo, BackupKind, BackupPart};
 pub use barrier::barrier;
 pub use config::Config;
 pub use error::KeepError;
 pub use keeper::Keeper;
+pub use restore::RestoreReport;
+pub use retention::{Class, PlanRow, RETENTION, Rule, SweptRow};
+pub use rotation::RotationReport;

@@ -1,27 +1,44 @@
 //! Finding what a log still holds of people, and putting tombstones over it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 use std::time::Duration;
 
 use bytes::Bytes;
-use eventlog::{AppendError, EventLog, ReadError, Record, Topic, TopicPartition};
+use eventlog::{AppendError, EventLog, ReadError, Record, Stored, Topic, TopicPartition};
+use futures::{StreamExt, TryStreamExt, stream};
 use schemas::{EventId, PERSON, Person, SealedEvent, SubjectId, TenantId, Topics};
 
 use crate::KeepError;
 
 const READ: usize = 1_000;
+/// A delivery may hold megabytes.
+const FEW: usize = 16;
+/// Topics that are looked into at once.
+const AT_ONCE: usize = 4;
 const WAIT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 /// Reads that give nothing although there is more, in a row, before it is an error.
 const SILENT_READS: u32 = 15;
 
-/// What a log holds of a person.
+/// What a log holds of somebody.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     /// Records that are there, by place: what a tombstone covers already is left out.
     pub(crate) records: BTreeMap<TopicPartition, HashSet<Bytes>>,
     /// Some of what is sealed for them.
-    pub(crate) samples: Vec<(EventId, Vec<u8>)>,
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// Something sealed.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    /// For whom; nobody: for the tenant itself.
+    pub(crate) subject: Option<SubjectId>,
+    /// The event that sealed it.
+    pub(crate) event: EventId,
+    /// What it says, sealed.
+    pub(crate) content: Vec<u8>,
 }
 
 impl Held {
@@ -41,29 +58,112 @@ pub(crate) async fn scan(
     let tenants: HashSet<&TenantId> = people.iter().map(|(tenant, _)| tenant).collect();
     let mut places = vec![(topics.events(), true)];
     places.extend(tenants.into_iter().map(|tenant| (topics.inbox(tenant), false)));
+    let whose = |record: &Record| person(record).filter(|person| people.contains(person));
     for (topic, is_sealed) in places {
-        let topic = Topic::new(topic)?;
-        for partition in 0..log.partitions(&topic).await?.unwrap_or(0) {
-            let at = TopicPartition::new(&topic, partition);
-            let samples = if is_sealed { samples } else { 0 };
-            scan_partition(log, &at, people, samples, &mut found).await?;
+        let samples = if is_sealed { samples } else { 0 };
+        for at in partitions(log, &topic).await? {
+            scan_partition(log, &at, &whose, samples, &mut found).await?;
         }
     }
     Ok(found)
 }
 
-async fn scan_partition(
+/// Looks through one partition of `events` for everything of a tenant, up to where it ends now.
+pub(crate) async fn scan_tenant(
     log: &EventLog,
     at: &TopicPartition,
-    people: &HashSet<Person>,
+    tenant: &TenantId,
     samples: usize,
-    found: &mut HashMap<Person, Held>,
+) -> Result<Held, KeepError> {
+    let mut found: HashMap<(), Held> = HashMap::new();
+    let whose = |record: &Record| (record.header_str("ce_tenant")? == tenant.as_str()).then_some(());
+    scan_partition(log, at, &whose, samples, &mut found).await?;
+    Ok(found.remove(&()).unwrap_or_default())
+}
+
+/// The partitions of a topic; none when there is no such topic.
+pub(crate) async fn partitions(log: &EventLog, topic: &str) -> Result<Vec<TopicPartition>, KeepError> {
+    let topic = Topic::new(topic)?;
+    let count = log.partitions(&topic).await?.unwrap_or(0);
+    Ok((0..count).map(|partition| TopicPartition::new(&topic, partition)).collect())
+}
+
+/// When the oldest record of these topics was appended, Unix milliseconds.
+pub(crate) async fn oldest(log: &EventLog, topics: Vec<String>) -> Result<Option<i64>, KeepError> {
+    let mut ages = stream::iter(topics).map(|topic| oldest_of(log, topic)).buffer_unordered(AT_ONCE);
+    let mut oldest: Option<i64> = None;
+    while let Some(at_ms) = ages.try_next().await? {
+        oldest = oldest.into_iter().chain(at_ms).min();
+    }
+    Ok(oldest)
+}
+
+async fn oldest_of(log: &EventLog, topic: String) -> Result<Option<i64>, KeepError> {
+    let mut oldest: Option<i64> = None;
+    for at in partitions(log, &topic).await? {
+        let bounds = log.bounds(&at).await?;
+        if bounds.earliest == bounds.end {
+            continue;
+        }
+        let mut reader = log.reader(&at, bounds.earliest).await?;
+        match reader.next(1, WAIT).await {
+            Ok(records) => {
+                oldest = oldest.into_iter().chain(records.first().map(|stored| stored.timestamp_ms)).min();
+            }
+            // It went just now: the next one is younger.
+            Err(ReadError::Gone { .. }) => {}
+            Err(cause) => return Err(cause.into()),
+        }
+    }
+    Ok(oldest)
+}
+
+/// What `take` takes of each record of a partition between these offsets, the later one left out. For a few records.
+pub(crate) async fn read_range<T>(
+    log: &EventLog,
+    at: &TopicPartition,
+    (from, to): (u64, u64),
+    take: impl Fn(&Stored) -> Option<T>,
+) -> Result<Vec<T>, KeepError> {
+    let mut found = Vec::new();
+    let mut next = from;
+    let mut silent = 0;
+    let mut reader = log.reader(at, from).await?;
+    while next < to {
+        let records = match reader.next(FEW, WAIT).await {
+            Ok(records) => records,
+            Err(ReadError::Gone { .. }) => {
+                next = log.bounds(at).await?.earliest.max(next + 1);
+                reader = log.reader(at, next).await?;
+                continue;
+            }
+            Err(cause) => return Err(cause.into()),
+        };
+        match records.last() {
+            Some(last) => (next, silent) = (last.offset + 1, 0),
+            None => silent += 1,
+        }
+        if silent > SILENT_READS {
+            let cause = format!("{at} holds more records than it gave");
+            return Err(ReadError::Unavailable { cause }.into());
+        }
+        found.extend(records.iter().filter(|stored| stored.offset < to).filter_map(&take));
+    }
+    Ok(found)
+}
+
+async fn scan_partition<K: Clone + Eq + Hash>(
+    log: &EventLog,
+    at: &TopicPartition,
+    whose: &(impl Fn(&Record) -> Option<K> + Sync),
+    samples: usize,
+    found: &mut HashMap<K, Held>,
 ) -> Result<(), KeepError> {
     let bounds = log.bounds(at).await?;
     let mut next = bounds.earliest;
     let mut reader = log.reader(at, next).await?;
-    // Whose record a key is: a tombstone says nothing of the person.
-    let mut owners: HashMap<Bytes, Person> = HashMap::new();
+    // Whose record a key is: a tombstone does not say.
+    let mut owners: HashMap<Bytes, K> = HashMap::new();
     let mut silent = 0;
     while next < bounds.end {
         let records = match reader.next(READ, WAIT).await {
@@ -89,23 +189,24 @@ async fn scan_partition(
         for stored in &records {
             let Some(key) = &stored.record.key else { continue };
             let Some(value) = &stored.record.value else {
-                if let Some(held) = owners.remove(key).and_then(|person| found.get_mut(&person))
+                if let Some(held) = owners.remove(key).and_then(|owner| found.get_mut(&owner))
                     && let Some(keys) = held.records.get_mut(at)
                 {
                     keys.remove(key);
                 }
                 continue;
             };
-            let Some(person) = person(&stored.record).filter(|person| people.contains(person)) else {
-                continue;
-            };
-            let held = found.entry(person.clone()).or_default();
+            let Some(owner) = whose(&stored.record) else { continue };
+            let held = found.entry(owner.clone()).or_default();
+            // A copy: the key is a piece of the whole record, which must not stay in memory with it.
+            let key = Bytes::copy_from_slice(key);
             held.records.entry(at.clone()).or_default().insert(key.clone());
-            owners.insert(key.clone(), person);
+            owners.insert(key, owner);
             if held.samples.len() < samples
                 && let Ok(event) = SealedEvent::decode(|name| stored.record.header_str(name), value)
             {
-                held.samples.push((event.id, event.content));
+                let SealedEvent { id: event, subject, content, .. } = event;
+                held.samples.push(Sample { subject, event, content });
             }
         }
     }

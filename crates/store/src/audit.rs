@@ -11,6 +11,15 @@ use crate::{Moved, OffsetMove, StoreError, ViewsDb};
 
 /// The chain of what concerns no tenant.
 pub const PLATFORM_CHAIN: &str = "_platform";
+/// The action of the entry that older ones were removed up to. It keeps its hash, so that the next one follows from it.
+pub const AUDIT_PRUNED: &str = "audit_pruned";
+/// The action of what the platform's chain says of removed entries.
+const SWEPT: &str = "retention_swept";
+
+/// The word that `control` has for the removal of a chain's entries up to this one.
+pub(crate) fn anchor_word(chain: &str, sequence: u64, hash: &[u8; 32]) -> String {
+    format!("audit:{chain}:{sequence}:{}", hex::encode(hash))
+}
 
 /// An entry as it is to be chained.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,14 +131,17 @@ fn head_message(chain: &str, sequence: u64, hash: &[u8; 32]) -> Vec<u8> {
 }
 
 /// Whether a chain is whole: entries without a gap, every hash true, the head at the last entry and truly signed. `key`,
-/// where given, is the only key that may have signed.
+/// where given, is the only key that may have signed. A chain whose older entries were removed goes on from the hash of the
+/// last of them; [`ViewsDb::audit_chain`] gives that one only if the platform's chain says so too.
 pub fn verify_chain(
     entries: &[AuditRow],
     head: Option<&AuditHead>,
     key: Option<&[u8]>,
 ) -> Result<(), AuditFault> {
-    let mut before = [0; 32];
-    for (expected, entry) in (0..).zip(entries) {
+    let anchor = entries.first().filter(|first| first.action == AUDIT_PRUNED);
+    let mut before = anchor.map_or([0; 32], |anchor| anchor.hash);
+    let first = anchor.map_or(0, |anchor| anchor.sequence.saturating_add(1));
+    for (expected, entry) in (first..).zip(entries.iter().skip(usize::from(anchor.is_some()))) {
         if entry.sequence != expected {
             return Err(AuditFault::Gap { expected });
         }
@@ -194,9 +206,25 @@ impl ViewsDb {
         self.entries(tenant.map_or(PLATFORM_CHAIN, TenantId::as_str), i64::from(limit), after).await
     }
 
-    /// All entries of the chain of that name, in order.
+    /// All entries of the chain of that name, in order. Where older ones were removed, the first one says so; one that says
+    /// so and that the platform's chain knows nothing of is left out, and the chain has a gap.
     pub async fn audit_chain(&self, chain: &str) -> Result<Vec<AuditRow>, StoreError> {
-        self.entries(chain, i64::MAX, None).await
+        let mut entries = self.entries(chain, i64::MAX, None).await?;
+        if let Some(first) = entries.first().filter(|first| first.action == AUDIT_PRUNED) {
+            let of = format!(" of {}", anchor_word(chain, first.sequence, &first.hash));
+            let mut connection = self.get().await?;
+            let transaction = tenant_transaction(&mut connection, PLATFORM_CHAIN).await?;
+            let known = transaction
+                .query_one(
+                    "SELECT EXISTS (SELECT FROM audit_entry WHERE tenant_id = $1 AND action = $2 AND right(target, length($3)) = $3)",
+                    &[&PLATFORM_CHAIN, &SWEPT, &of],
+                )
+                .await?;
+            if !known.get::<_, bool>(0) {
+                entries.remove(0);
+            }
+        }
+        Ok(entries)
     }
 
     async fn entries(
@@ -253,7 +281,7 @@ impl ViewsDb {
     }
 }
 
-fn hash(bytes: &[u8]) -> Result<[u8; 32], StoreError> {
+pub(crate) fn hash(bytes: &[u8]) -> Result<[u8; 32], StoreError> {
     bytes.try_into().map_err(|_| StoreError::Damaged { table: "audit_entry" })
 }
 
@@ -371,5 +399,35 @@ mod tests {
         let mut unsigned = head;
         unsigned.signature[0] ^= 1;
         assert_eq!(verify_chain(&entries, Some(&unsigned), None), Err(AuditFault::Signature));
+    }
+
+    #[test]
+    fn a_chain_goes_on_from_where_its_older_entries_were_removed() {
+        let signer = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let (entries, head) = chain(5, &signer);
+        for removed in 0..5 {
+            let mut left = entries[removed..].to_vec();
+            left[0].action = AUDIT_PRUNED.into();
+            left[0].target.clear();
+            assert_eq!(verify_chain(&left, Some(&head), None), Ok(()), "{removed}");
+            let mut moved = left.clone();
+            moved[0].sequence += 1;
+            let mut forged = left.clone();
+            forged[0].hash[0] ^= 1;
+            let next = removed as u64 + 1;
+            let (gap, hash) = if removed == 4 {
+                (AuditFault::Head, AuditFault::Head)
+            } else {
+                (AuditFault::Gap { expected: next + 1 }, AuditFault::Hash { sequence: next })
+            };
+            assert_eq!(verify_chain(&moved, Some(&head), None), Err(gap));
+            assert_eq!(verify_chain(&forged, Some(&head), None), Err(hash));
+        }
+        // Anywhere but in front it is an entry like any other, and not a true one.
+        let mut inside = entries.clone();
+        inside[2].action = AUDIT_PRUNED.into();
+        assert_eq!(verify_chain(&inside, Some(&head), None), Err(AuditFault::Hash { sequence: 2 }));
+        // Without one, a chain begins at its beginning.
+        assert_eq!(verify_chain(&entries[1..], Some(&head), None), Err(AuditFault::Gap { expected: 0 }));
     }
 }

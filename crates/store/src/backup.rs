@@ -129,5 +129,48 @@ pub(crate) async fn copy_out(
 }
 
 /// A table's columns, as a statement lists them.
-pub(crate) const COLUMNS: &str = "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+pub(crate) const COLUMNS: &str =
+    "SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
     WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped AND attgenerated = ''";
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use secrecy::SecretString;
+    use testkit::Postgres;
+
+    use super::*;
+    use crate::{KeyringDb, KeyringRole, ViewsDb, ViewsRole, backup_keyring, backup_views};
+
+    async fn there(connection: &Object, but: &str) -> BTreeSet<String> {
+        let sql = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename NOT IN ('schema_version', $1)";
+        connection.query(sql, &[&but]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    }
+
+    #[tokio::test]
+    async fn every_table_is_copied_by_a_role_that_may() {
+        let postgres = Postgres::start().await.unwrap();
+        let views = SecretString::from(postgres.database().await.unwrap());
+        let keyring = SecretString::from(postgres.database().await.unwrap());
+        crate::migrate_views(&views).await.unwrap();
+        crate::migrate_keyring(&keyring).await.unwrap();
+        let views = ViewsDb::connect(&views, ViewsRole::Keeper, 2).await.unwrap();
+        let keyring = KeyringDb::connect(&keyring, KeyringRole::Keeper, 2).await.unwrap();
+        let listed = |tables: Vec<&str>| tables.into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
+        // Whoever adds a table decides how it comes back.
+        let of_views = listed(backup_views::tables().collect());
+        assert_eq!(there(&views.get().await.unwrap(), "").await, of_views);
+        // Who remembers keys now says nothing later.
+        let of_keyring = listed(backup_keyring::TABLES.to_vec());
+        assert_eq!(there(&keyring.get().await.unwrap(), "holder").await, of_keyring);
+
+        let (sink, mut pieces) = mpsc::channel(1_000);
+        let copied = views.copy_out(&sink).await.unwrap();
+        assert_eq!(copied.tables.keys().cloned().collect::<BTreeSet<_>>(), of_views);
+        let copied = keyring.copy_out(&sink).await.unwrap();
+        assert_eq!(copied.tables.keys().cloned().collect::<BTreeSet<_>>(), of_keyring);
+        pieces.close();
+        assert!(matches!(views.copy_out(&sink).await, Err(BackupError::Unread)));
+    }
+}

@@ -28,9 +28,7 @@ pub(crate) enum Frame {
 impl Frame {
     fn encode(&self) -> Bytes {
         let (kind, held) = match self {
-            Self::Head { database, schema } => {
-                (b'H', Bytes::from(format!("{MAGIC}\n{database}\n{schema}")))
-            }
+            Self::Head { database, schema } => (b'H', Bytes::from(format!("{MAGIC}\n{database}\n{schema}"))),
             Self::Table { name, columns } => (b'T', Bytes::from(format!("{name}\n{columns}"))),
             Self::Data(data) => (b'D', data.clone()),
             Self::Rows(rows) => (b'E', Bytes::copy_from_slice(&rows.to_be_bytes())),
@@ -141,7 +139,9 @@ mod tests {
             Frame::End,
         ];
         let whole: Vec<u8> = frames.iter().flat_map(|frame| frame.encode().to_vec()).collect();
-        for (size, length) in [(1, whole.len()), (7, whole.len()), (70_000, whole.len()), (64, whole.len() - 1)] {
+        for (size, length) in
+            [(1, whole.len()), (7, whole.len()), (70_000, whole.len()), (64, whole.len() - 1)]
+        {
             let (sink, source) = mpsc::channel(whole.len());
             for piece in whole[..length].chunks(size) {
                 sink.send(Bytes::copy_from_slice(piece)).await.unwrap();
@@ -162,7 +162,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_frame_is_refused() {
-        for wrong in [&b"X\0\0\0\0"[..], b"D\xff\xff\xff\xff", b"H\0\0\0\x01x", b"E\0\0\0\x01x", b"Z\0\0\0\x01x"] {
+        for wrong in
+            [&b"X\0\0\0\0"[..], b"D\xff\xff\xff\xff", b"H\0\0\0\x01x", b"E\0\0\0\x01x", b"Z\0\0\0\x01x"]
+        {
             let (sink, source) = mpsc::channel(1);
             sink.send(Bytes::copy_from_slice(wrong)).await.unwrap();
             drop(sink);

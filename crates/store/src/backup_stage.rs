@@ -48,7 +48,9 @@ pub(crate) async fn stage(
                 let table = *tables.iter().find(|table| **table == name).ok_or(BackupError::Damaged)?;
                 let known = transaction.query_one(COLUMNS, &[&table]).await?.get::<_, Option<String>>(0);
                 // Of one schema version there is one set of columns; a copy in another order names them so.
-                let set = |columns: &str| columns.split(", ").map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+                let set = |columns: &str| {
+                    columns.split(", ").map(str::to_owned).collect::<std::collections::BTreeSet<_>>()
+                };
                 if known.as_deref().map(set) != Some(set(&columns)) {
                     return Err(BackupError::Damaged);
                 }

@@ -8,6 +8,11 @@
 
 mod attachment_queue;
 mod audit;
+mod backup;
+mod backup_frame;
+mod backup_keyring;
+mod backup_stage;
+mod backup_views;
 mod connect;
 mod conversation;
 mod conversation_read;
@@ -23,11 +28,17 @@ mod keyring;
 mod keyring_keep;
 mod migrate;
 mod offset;
+mod retention;
 
 pub use attachment_queue::{
     BusyAsset, QueueBacklog, QueueClaim, QueueJob, QueueTicket, QueueWork, QueuedFile, UnsentMessage, Wanted,
 };
-pub use audit::{AuditFault, AuditHead, AuditRow, NewAuditRow, PLATFORM_CHAIN, entry_hash, verify_chain};
+pub use audit::{
+    AUDIT_PRUNED, AuditFault, AuditHead, AuditRow, NewAuditRow, PLATFORM_CHAIN, entry_hash, verify_chain,
+};
+pub use backup::{BackupError, Copied};
+pub use backup_keyring::{KeyTwice, KeyringLedger, RestoredKeyring};
+pub use backup_views::{LogBounds, RestoredViews, ViewsLedger};
 pub use connect::{ViewsDb, ViewsRole};
 pub use conversation::{
     AttachmentChange, AttachmentName, AttachmentOutcome, ContactChange, ConversationChange,
@@ -46,3 +57,4 @@ pub use keyring::{Found, KeyringDb, KeyringRole, Lookup, NOBODY, SubjectKeyRow, 
 pub use keyring_keep::KeeperLock;
 pub use migrate::{migrate_keyring, migrate_views};
 pub use offset::{Moved, OffsetMove, ProjectionOffset};
+pub use retention::AuditAnchor;

@@ -1,0 +1,15 @@
+//! The keeper on real parts: PostgreSQL, the embedded log, an S3 server, a router and a projector.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+
+mod audit;
+mod backup;
+mod erasure;
+mod holds;
+mod killed;
+mod people;
+mod restore;
+mod rig;
+mod rotation;
+mod sweep;
+mod tenant_end;
