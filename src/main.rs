@@ -9,6 +9,7 @@ mod edge;
 mod kafka;
 mod logs;
 mod parts;
+mod rebuild;
 mod role;
 mod up;
 

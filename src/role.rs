@@ -29,6 +29,7 @@ use crate::edge::EdgeArgs;
 use crate::kafka::KafkaArgs;
 use crate::logs::LogArgs;
 use crate::parts::{Parts, listen};
+use crate::rebuild::rebuilder;
 
 const GRACE: Duration = Duration::from_secs(25);
 /// How long an append may take where no answer to Meta hangs on it.
@@ -297,7 +298,7 @@ pub(crate) async fn attachments(args: AttachmentsArgs) -> Result<ExitCode, Failu
 }
 
 pub(crate) async fn console(args: ConsoleArgs) -> Result<ExitCode, Failure> {
-    let config = console::Config {
+    let mut config = console::Config {
         audit_public_key: args.audit_public_key.map(|key| key.0),
         ..console::Config::new(token(&args.token_file)?)
     };
@@ -326,6 +327,7 @@ pub(crate) async fn console(args: ConsoleArgs) -> Result<ExitCode, Failure> {
         registry,
         clock.clone(),
     )?;
+    config.rebuild = Some(rebuilder(args.postgres.clone(), log.clone(), topics.clone(), plane.clone()));
     let console = console::Console::new(
         config,
         log.clone(),

@@ -5,6 +5,8 @@ use std::time::Duration;
 use control::Partitions;
 use secrecy::SecretString;
 
+use crate::rebuild::Rebuilder;
+
 /// A console's settings.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -17,6 +19,8 @@ pub struct Config {
     /// The Ed25519 public key that audit heads have to be signed with. Default: none; then a head counts as true when it
     /// is signed with the key it names, which whoever can write the views could replace.
     pub audit_public_key: Option<Vec<u8>>,
+    /// What makes the conversation view anew. Default: nothing does, and whoever asks is told so.
+    pub rebuild: Option<Rebuilder>,
 }
 
 impl Config {
@@ -27,6 +31,7 @@ impl Config {
             partitions: Partitions::default(),
             settle: Duration::from_secs(5),
             audit_public_key: None,
+            rebuild: None,
         }
     }
 }

@@ -16,6 +16,7 @@ mod ledger;
 mod metrics;
 mod open;
 mod problem;
+mod rebuild;
 mod shown;
 mod state;
 mod token;
@@ -23,3 +24,4 @@ pub mod wire;
 
 pub use config::Config;
 pub use console::{Console, openapi};
+pub use rebuild::{RebuildRefusal, Rebuilder, Rebuilding};

@@ -12,6 +12,7 @@ use seal::SealError;
 use store::StoreError;
 use tracing::error;
 
+use crate::rebuild::RebuildRefusal;
 use crate::wire;
 
 /// A request that was not done. The cause, if there is one, is logged where it becomes a response and never sent.
@@ -126,6 +127,19 @@ impl From<KeyringError> for Problem {
             KeyringError::Keys { .. } | KeyringError::Random | KeyringError::Nobody => Self::internal(
                 "the keyring's keys do not open with this console's root key",
                 "start the console with the deployment's root key (--root-key)",
+                cause,
+            ),
+        }
+    }
+}
+
+impl From<RebuildRefusal> for Problem {
+    fn from(cause: RebuildRefusal) -> Self {
+        match cause {
+            RebuildRefusal::Conflict(why) => Self::conflict(why, "the view that is read stays as it is"),
+            RebuildRefusal::Away(cause) => Self::unavailable(
+                "the rebuild broke off",
+                "see the console's log, then do it again: it goes on where it was",
                 cause,
             ),
         }

@@ -17,6 +17,7 @@ mod serve;
 mod tenant;
 mod upkeep;
 mod verify;
+mod view;
 
 use std::process::ExitCode;
 
@@ -76,6 +77,8 @@ enum Command {
     Quarantine(quarantine::QuarantineArgs),
     /// Send everything that the raw log keeps through the normal path again
     Replay(replay::ReplayArgs),
+    /// Views made anew from the log
+    View(view::ViewArgs),
     /// What is kept for how long
     Retention(upkeep::RetentionArgs),
     /// Copies of the databases, sealed and expiring
@@ -163,6 +166,7 @@ async fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Event(args) => event::run(args).await?,
         Command::Quarantine(args) => quarantine::run(args).await?,
         Command::Replay(args) => replay::run(args).await?,
+        Command::View(args) => view::run(args).await?,
         Command::Retention(args) => upkeep::retention(args).await?,
         Command::Backup(args) => upkeep::backup(args).await?,
         Command::Audit(args) => audit::run(args).await?,
@@ -249,6 +253,7 @@ mod tests {
             "quarantine redrive 1:2 3:4",
             "quarantine redrive --all",
             "replay --all --json",
+            "view rebuild conversation --json",
             "retention plan --json",
             "retention sweep --json",
             "backup create --json",

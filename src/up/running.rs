@@ -19,6 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use crate::parts::{Parts, listen};
+use crate::rebuild::rebuilder;
 use crate::up::database::{Databases, Postgres};
 use crate::up::folder::DataFolder;
 
@@ -201,6 +202,7 @@ pub(crate) async fn start(options: Options) -> anyhow::Result<Running> {
     let console = console::Console::new(
         console::Config {
             audit_public_key: Some(projector.audit_public_key()),
+            rebuild: Some(rebuilder(databases.views.clone(), log.clone(), topics.clone(), plane.clone())),
             ..console::Config::new(token)
         },
         log.clone(),

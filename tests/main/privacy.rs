@@ -15,7 +15,7 @@ use sandbox::{Channel, Media, World, WorldConfig};
 use serde_json::{Value, json};
 
 use crate::meta::{Meta, TOKEN};
-use crate::process::until;
+use crate::process::{http, until};
 use crate::rig::{Up, delivery, whatsapp};
 
 const AT_A_TIME: usize = 4;
@@ -93,16 +93,22 @@ fn canaries(root: &Path, words: &[String]) -> Vec<String> {
 
 /// Everything that every conversation of the tenant shows.
 async fn shown(up: &Up) -> Vec<Value> {
-    let listed = up.admin.lines(&["conversation", "list", "alpha"]).await;
-    let show = async |line: Value| {
-        let id = line["id"].as_str().unwrap().to_owned();
-        let (code, text) = up.admin.ask(&["conversation", "show", "alpha", &id, "--json"]).await;
+    let http = http();
+    let mut listed: Vec<String> = Vec::new();
+    let mut path = "tenants/alpha/conversations?limit=1000".to_owned();
+    loop {
+        let page: Value = serde_json::from_slice(&up.admin.get(&http, &path).await.unwrap()).unwrap();
+        let ids = page["items"].as_array().unwrap().iter();
+        listed.extend(ids.map(|one| one["id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("tenants/alpha/conversations?limit=1000&after={next}");
+    }
+    let show = async |id: String| -> Vec<Value> {
+        let path = format!("tenants/alpha/conversations/{id}/messages?limit=1000");
         // Whoever was forgotten between the list and the look is not found.
-        if code == 0 {
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-        } else {
-            Vec::new()
-        }
+        let Some(page) = up.admin.get(&http, &path).await else { return Vec::new() };
+        let page: Value = serde_json::from_slice(&page).unwrap();
+        page["items"].as_array().unwrap().clone()
     };
     let all: Vec<Vec<Value>> = futures::stream::iter(listed).map(show).buffered(AT_A_TIME).collect().await;
     all.into_iter().flatten().collect()
@@ -110,18 +116,14 @@ async fn shown(up: &Up) -> Vec<Value> {
 
 /// How many of these people's words or files are readable anywhere.
 async fn recovered(up: &Up, people: &[usize], files: &[String]) -> usize {
-    let messages = shown(up).await;
-    let text: Vec<String> = messages.iter().map(ToString::to_string).collect();
-    let mut found = 0;
-    for person in people {
-        let marks = [word(*person), format!("CANARYCAPTION{person:05}X")];
-        found += text.iter().filter(|text| marks.iter().any(|mark| text.contains(mark))).count();
-    }
+    let http = http();
+    let text: Vec<String> = shown(up).await.iter().map(ToString::to_string).collect();
+    let marks = people.iter().flat_map(|person| [word(*person), format!("CANARYCAPTION{person:05}X")]);
+    let marks = aho_corasick::AhoCorasick::new(marks).unwrap();
+    let mut found = text.iter().filter(|text| marks.is_match(text.as_str())).count();
     for file in files {
-        let out = up.folder().join("recovered");
-        let (code, _) =
-            up.admin.ask(&["attachment", "get", "alpha", file, "--out", out.to_str().unwrap()]).await;
-        found += usize::from(code == 0 || out.exists());
+        found +=
+            usize::from(up.admin.get(&http, &format!("tenants/alpha/attachments/{file}")).await.is_some());
     }
     found
 }
@@ -152,7 +154,11 @@ async fn the_forgotten_stay_forgotten() {
     let stored = until("every file is stored", 240, async || {
         let messages = shown(&up).await;
         let stored = |message: &&Value| message["attachments"][0]["state"] == "stored";
-        (messages.iter().filter(stored).count() == count && messages.len() == 2 * count).then_some(messages)
+        let all = messages.iter().filter(stored).count() == count && messages.len() == 2 * count;
+        if !all {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        all.then_some(messages)
     })
     .await;
     let file_of = |person: usize| {

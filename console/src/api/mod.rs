@@ -62,5 +62,6 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(upkeep::list, upkeep::create))
         .routes(routes!(upkeep::restore))
         .routes(routes!(upkeep::rotate))
+        .routes(routes!(upkeep::rebuild))
         .routes(routes!(status::status))
 }

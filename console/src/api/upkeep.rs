@@ -6,12 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use keeper::{BackupInfo, BackupKind, KeepError, Keeper};
-use schemas::{KeyLevel, TenantId};
+use schemas::{Action, KeyLevel, TenantId};
 
 use crate::extract::{Given, Named};
 use crate::problem::Problem;
 use crate::state::Shared;
-use crate::wire::{self, Backup, List, NewBackup, Restored, RetentionRow, Rotate, Rotated, Sweep, Swept};
+use crate::wire::{
+    self, Backup, List, NewBackup, Rebuild, Rebuilt, Restored, RetentionRow, Rotate, Rotated, Sweep, Swept,
+};
 
 /// Does something to its end, whether or not whoever asked for it waits.
 async fn whole<T, F>(shared: &Shared, work: impl FnOnce(Keeper) -> F) -> Result<T, Problem>
@@ -95,6 +97,38 @@ pub(super) async fn restore(
         people: done.people,
         forgotten: done.forgotten,
     }))
+}
+
+/// Makes the conversation view anew from the log, beside the one that is read, and puts it in its place.
+#[utoipa::path(post, path = "/v1/views/{view}/rebuild", tag = "upkeep", operation_id = "view_rebuild", request_body = Rebuild,
+    params(("view" = String, Path, description = "`conversation`")),
+    responses((status = 200, body = Rebuilt), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 409, body = wire::Problem), (status = 422, body = wire::Problem),
+        (status = 503, body = wire::Problem)))]
+pub(super) async fn rebuild(
+    State(shared): State<Shared>,
+    Named(view): Named<String>,
+    Given(given): Given<Rebuild>,
+) -> Result<Json<Rebuilt>, Problem> {
+    if view != "conversation" {
+        return Err(Problem::not_found(
+            "there is no such view to rebuild",
+            "`tidings view rebuild conversation`",
+        ));
+    }
+    let rebuilder = shared.config.rebuild.clone().ok_or_else(|| {
+        Problem::conflict("this console cannot rebuild views", "ask one that was started with the log")
+    })?;
+    // To its end, whether or not whoever asked for it waits.
+    let done = tokio::spawn(rebuilder.rebuild(given.dry_run)).await;
+    let broke = |_| {
+        Problem::busy("this broke off", "see the console's log, then do it again: it goes on where it was")
+    };
+    let done = done.map_err(broke)??;
+    if done.switched {
+        shared.act(Action::ViewRebuilt { view }).await?;
+    }
+    Ok(Json(done))
 }
 
 /// Replaces keys. Nothing fails meanwhile, and what was sealed before opens as before.

@@ -20,7 +20,9 @@ pub use report::{
     AuditEntry, AuditVerdict, ChainVerdict, LogPosition, LossEquation, Quarantined, QuarantinedDetail,
     Redrive, Redriven, Replay, Replayed, Status, TenantEquation,
 };
-pub use upkeep::{Backup, NewBackup, Restored, RetentionRow, Rotate, Rotated, Sweep, Swept};
+pub use upkeep::{
+    Backup, NewBackup, Rebuild, Rebuilt, Restored, RetentionRow, Rotate, Rotated, Sweep, Swept,
+};
 pub use views::{AttachmentView, Contact, Conversation, Message, ReactionView};
 
 use serde::{Deserialize, Serialize};

@@ -90,6 +90,35 @@ pub struct Rotate {
     pub tenant: Option<String>,
 }
 
+/// Whether a rebuild only compares.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rebuild {
+    /// Make the view and compare it, and leave the one that is read in its place.
+    pub dry_run: bool,
+}
+
+/// What came of a rebuild.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Rebuilt {
+    /// The view.
+    pub view: String,
+    /// Records of the log that were read.
+    pub read: u64,
+    /// Of those, records that this version cannot read.
+    pub unreadable: u64,
+    /// Rows of the new view.
+    pub rows: u64,
+    /// Rows that were otherwise in the view that was read, or missing in one of the two.
+    pub differs: u64,
+    /// Of those, rows that say the same and are sealed otherwise.
+    pub resealed: u64,
+    /// Whether the new view is the one that is read now.
+    pub switched: bool,
+    /// How long it took.
+    pub seconds: f64,
+}
+
 /// What a rotation did.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Rotated {

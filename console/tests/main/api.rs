@@ -97,6 +97,8 @@ async fn every_route_is_described_guarded_and_answers_as_described() {
     }
     let wrong = rig.ask("POST", "/v1/keys/rotate", Some(json!({"level": "all"}))).await;
     assert_eq!(wrong.0, StatusCode::BAD_REQUEST);
+    let (status, problem) = rig.ask("POST", "/v1/views/conversation/rebuild", Some(json!({}))).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem}");
     assert_eq!(rig.done("POST", "/v1/replay", Some(json!({"all": true}))).await["replayed"], 0);
 
     assert_eq!(rig.done("GET", "/v1/tenants/acme/conversations", None).await["items"], json!([]));

@@ -38,7 +38,7 @@ pub struct ConversationChanges {
 }
 
 /// Held exclusively while people's rows are removed, shared while rows are written.
-pub(crate) const FORGETTING: i64 = 0x7469_6469_6e67_7302;
+pub(crate) const FORGETTING: i64 = 0x7469_6469_6e67_7306;
 
 /// Stands for the people of a group, where a conversation's person would stand. No subject is all zeros.
 pub const SEVERAL: SubjectId = SubjectId::from_bytes([0; 16]);
@@ -199,21 +199,29 @@ impl ViewsDb {
         if !advance(&transaction, step).await? {
             return Ok(Moved::Conflict);
         }
-        // Together with the exclusive lock of whoever forgets people: what they removed is not written again.
-        transaction.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&FORGETTING]).await?;
-        conversations(&transaction, changes).await?;
-        contacts(&transaction, changes).await?;
-        deletions(&transaction, changes).await?;
-        messages(&transaction, changes).await?;
-        edits(&transaction, changes).await?;
-        reactions(&transaction, changes).await?;
-        statuses(&transaction, changes).await?;
-        watermarks(&transaction, changes).await?;
-        attachments(&transaction, changes).await?;
+        write(&transaction, changes).await?;
         mark(&transaction, CoverageView::Conversation, &changes.applied).await?;
         transaction.commit().await?;
         Ok(Moved::Applied)
     }
+}
+
+/// Writes what a batch changes into the tables that the search path leads to.
+pub(crate) async fn write(
+    transaction: &Transaction<'_>,
+    changes: &ConversationChanges,
+) -> Result<(), StoreError> {
+    // Together with the exclusive lock of whoever forgets people: what they removed is not written again.
+    transaction.execute("SELECT pg_advisory_xact_lock_shared($1)", &[&FORGETTING]).await?;
+    conversations(transaction, changes).await?;
+    contacts(transaction, changes).await?;
+    deletions(transaction, changes).await?;
+    messages(transaction, changes).await?;
+    edits(transaction, changes).await?;
+    reactions(transaction, changes).await?;
+    statuses(transaction, changes).await?;
+    watermarks(transaction, changes).await?;
+    attachments(transaction, changes).await
 }
 
 async fn run(
