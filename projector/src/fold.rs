@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use schemas::{
-    AttachmentId, ConversationId, DeliveryStatus, Direction, FileOutcome, FileState, Kind, MessageKey, SealedEvent,
-    TenantId,
+    AttachmentId, ConversationId, DeliveryStatus, Direction, FileOutcome, FileState, Kind, MessageKey,
+    SealedEvent, TenantId,
 };
 use store::{
-    AttachmentChange, AttachmentName, AttachmentOutcome, ContactChange, ConversationChange, ConversationChanges,
-    DeletionChange, EditChange, MessageChange, ReactionChange, SEVERAL, StatusChange, WatermarkChange,
+    AttachmentChange, AttachmentName, AttachmentOutcome, ContactChange, ConversationChange,
+    ConversationChanges, DeletionChange, EditChange, MessageChange, ReactionChange, SEVERAL, StatusChange,
+    WatermarkChange,
 };
 
 const SENT: i16 = 1;
@@ -210,12 +211,7 @@ fn watermark(changes: &mut ConversationChanges, event: &SealedEvent) {
 /// The files that a message or an edit names.
 fn files(changes: &mut ConversationChanges, event: &SealedEvent) {
     for (position, file) in (0..).zip(&event.facts.files) {
-        let name = AttachmentName {
-            message: key(event),
-            event: event.id,
-            position,
-            kind: file.kind.clone(),
-        };
+        let name = AttachmentName { message: key(event), event: event.id, position, kind: file.kind.clone() };
         let new = AttachmentChange {
             subject: event.subject,
             named: Some(name),
