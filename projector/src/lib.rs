@@ -16,9 +16,14 @@ mod metrics;
 mod monitor;
 mod projection;
 mod projector;
+mod rebuild;
+mod rebuild_course;
 mod runner;
 mod worker;
 
 pub use config::Config;
 pub use fold::fold;
 pub use projector::Projector;
+pub use rebuild::{
+    RebuildConfig, RebuildError, RebuildParts, RebuildProgress, RebuildReport, RebuildStage, rebuild,
+};

@@ -86,6 +86,8 @@ pub struct BusyAsset {
     pub asset: Option<Asset>,
     /// How many jobs of it are being done.
     pub running: usize,
+    /// When one was begun last, Unix milliseconds: of two that have as many, the one whose turn was longer ago goes first.
+    pub served_ms: i64,
     /// How many more may be claimed.
     pub room: usize,
 }
@@ -234,25 +236,28 @@ impl ViewsDb {
             busy.iter().map(|one| asset_text(one.asset.as_ref()).into_bytes()).collect();
         let running: Vec<i64> = busy.iter().map(|one| number(one.running)).collect();
         let room: Vec<i64> = busy.iter().map(|one| number(one.room)).collect();
+        let served: Vec<i64> = busy.iter().map(|one| one.served_ms).collect();
         let sql = format!(
             "WITH busy AS (
-                 SELECT * FROM unnest($5::text[], $6::bytea[], $7::bigint[], $8::bigint[]) AS b (tenant_id, asset, running, room)
+                 SELECT * FROM unnest($5::text[], $6::bytea[], $7::bigint[], $8::bigint[], $11::bigint[])
+                     AS b (tenant_id, asset, running, room, served)
              ), due AS (
                  SELECT tenant_id, attachment_id, due_ms, {ASSET} AS asset
                  FROM attachment_job WHERE due_ms <= $1 AND (position = {WHOLE_MESSAGE}) = $9
              ), placed AS (
-                 SELECT due.*, COALESCE(busy.room, $4) AS room,
+                 SELECT due.*, COALESCE(busy.room, $4) AS room, COALESCE(busy.running, 0) AS running, COALESCE(busy.served, 0) AS served,
                         row_number() OVER (PARTITION BY due.tenant_id, due.asset ORDER BY due_ms, attachment_id) AS place
                  FROM due LEFT JOIN busy ON busy.tenant_id = due.tenant_id AND busy.asset = due.asset
              ), turns AS (
-                 SELECT placed.*, row_number() OVER (PARTITION BY placed.tenant_id ORDER BY place, due_ms)
+                 SELECT placed.tenant_id, attachment_id, due_ms, COALESCE(theirs.served, 0) AS served,
+                        row_number() OVER (PARTITION BY placed.tenant_id ORDER BY place + placed.running, placed.served, due_ms, attachment_id)
                         + COALESCE(theirs.running, 0)::bigint AS turn
                  FROM placed
-                 LEFT JOIN (SELECT tenant_id, sum(running) AS running FROM busy GROUP BY tenant_id) theirs
+                 LEFT JOIN (SELECT tenant_id, sum(running) AS running, max(served) AS served FROM busy GROUP BY tenant_id) theirs
                      ON theirs.tenant_id = placed.tenant_id
                  WHERE place <= room
              ), chosen AS (
-                 SELECT tenant_id, attachment_id FROM turns WHERE turn <= $10 ORDER BY turn, due_ms LIMIT $3
+                 SELECT tenant_id, attachment_id FROM turns WHERE turn <= $10 ORDER BY turn, served, due_ms, attachment_id LIMIT $3
              ), ours AS (
                  SELECT j.tenant_id, j.attachment_id FROM attachment_job j JOIN chosen USING (tenant_id, attachment_id)
                  WHERE j.due_ms <= $1 FOR UPDATE OF j SKIP LOCKED
@@ -277,6 +282,7 @@ impl ViewsDb {
                     &room,
                     &(claim.work == QueueWork::Remove),
                     &number(claim.per_tenant),
+                    &served,
                 ],
             )
             .await?;

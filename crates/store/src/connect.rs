@@ -28,7 +28,7 @@ pub enum ViewsRole {
 }
 
 impl ViewsRole {
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Projector => "tidings_projector",
             Self::Reader => "tidings_reader",

@@ -5,7 +5,7 @@ use schemas::{SubjectId, TenantId};
 
 use crate::conversation::FORGETTING;
 use crate::offset::unsigned;
-use crate::{StoreError, ViewsDb};
+use crate::{StoreError, ViewsDb, rebuild};
 
 /// Every row of a person: what hangs on their messages first, so that it can still be told whose it is. A message that they
 /// reacted to stays; their reaction goes.
@@ -100,6 +100,14 @@ impl ViewsDb {
             let sql = format!("DELETE FROM {table} WHERE tenant_id = $1");
             rows += transaction.execute(&sql, &[&tenant.as_str()]).await?;
         }
+        // Nor is it to be left in a view that is being made anew beside this one.
+        if rebuild::is_begun(&transaction).await? {
+            rebuild::enter(&transaction).await?;
+            for table in OF_TENANT {
+                let sql = format!("DELETE FROM {table} WHERE tenant_id = $1");
+                transaction.execute(&sql, &[&tenant.as_str()]).await?;
+            }
+        }
         transaction.commit().await?;
         Ok(rows)
     }
@@ -134,6 +142,14 @@ pub(crate) async fn forget_in(
     let mut rows = 0;
     for sql in OF_PERSON {
         rows += transaction.execute(sql, &[&tenant, &subject]).await?;
+    }
+    // A view that is being made anew beside this one may have their rows already.
+    if rebuild::is_begun(transaction).await? {
+        rebuild::enter(transaction).await?;
+        for sql in OF_PERSON {
+            transaction.execute(sql, &[&tenant, &subject]).await?;
+        }
+        rebuild::leave(transaction).await?;
     }
     // The queue is no row that anybody was shown.
     transaction

@@ -28,6 +28,8 @@ mod keyring;
 mod keyring_keep;
 mod migrate;
 mod offset;
+mod rebuild;
+mod rebuild_look;
 mod retention;
 
 pub use attachment_queue::{
@@ -57,4 +59,6 @@ pub use keyring::{Found, KeyringDb, KeyringRole, Lookup, NOBODY, SubjectKeyRow, 
 pub use keyring_keep::KeeperLock;
 pub use migrate::{migrate_keyring, migrate_views};
 pub use offset::{Moved, OffsetMove, ProjectionOffset};
+pub use rebuild::{Held, Rebuild, RebuildWriter};
+pub use rebuild_look::{Look, TableDifference};
 pub use retention::AuditAnchor;

@@ -22,6 +22,7 @@ pub(crate) static VIEWS: Schema = Schema {
         include_str!("../sql/views/0003_audit.sql"),
         include_str!("../sql/views/0004_coverage.sql"),
         include_str!("../sql/views/0005_sealed.sql"),
+        include_str!("../sql/views/0006_rebuild.sql"),
     ],
 };
 
@@ -31,7 +32,7 @@ pub(crate) static KEYRING: Schema = Schema {
 };
 
 impl Schema {
-    fn version(&self) -> u32 {
+    pub(crate) fn version(&self) -> u32 {
         u32::try_from(self.files.len()).unwrap_or(u32::MAX)
     }
 }

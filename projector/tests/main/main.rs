@@ -8,4 +8,5 @@ mod forgetting;
 mod history;
 mod order;
 mod pipeline;
+mod rebuild;
 mod rig;

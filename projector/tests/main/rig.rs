@@ -28,7 +28,7 @@ pub(crate) struct Rig {
     pub(crate) plane: ControlPlane,
     pub(crate) topics: Topics,
     folder: TempDir,
-    _follows: DropGuard,
+    follows: DropGuard,
 }
 
 /// A projector that runs until told otherwise.
@@ -58,7 +58,7 @@ impl Rig {
         let plane = ControlPlane::open(log.clone(), &Topic::new(topics.control()).unwrap()).await.unwrap();
         let follows = CancellationToken::new();
         tokio::spawn(plane.clone().follow(follows.clone()));
-        Self { postgres, url, log, plane, topics, folder, _follows: follows.drop_guard() }
+        Self { postgres, url, log, plane, topics, folder, follows: follows.drop_guard() }
     }
 
     pub(crate) async fn writer(&self) -> ViewsDb {
@@ -71,10 +71,16 @@ impl Rig {
 
     /// What the database says, asked as its owner.
     pub(crate) fn ask(&self, sql: &str) -> String {
-        let url = self.url.expose_secret();
-        let output = std::process::Command::new("psql").args([url, "-XqtAc", sql]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        ask(&self.url, sql)
+    }
+
+    /// Closes the log, which another process may then open.
+    pub(crate) async fn leave_log(self) -> (SecretString, Postgres, TempDir) {
+        let Self { postgres, url, log, plane, folder, follows, .. } = self;
+        drop((follows, plane));
+        log.close(DEADLINE).await;
+        drop(log);
+        (url, postgres, folder)
     }
 
     pub(crate) async fn project(&self, config: Config) -> Running {
@@ -160,6 +166,14 @@ impl Rig {
         })
         .await;
     }
+}
+
+/// What the database says, asked as its owner.
+pub(crate) fn ask(url: &SecretString, sql: &str) -> String {
+    let output =
+        std::process::Command::new("psql").args([url.expose_secret(), "-XqtAc", sql]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 /// A fresh, migrated views database.

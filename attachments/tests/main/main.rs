@@ -1,0 +1,13 @@
+//! The attachments worker on a real log, a real PostgreSQL, a real S3 server and a Graph API over HTTP.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+
+mod crash;
+mod fetch;
+mod forget;
+mod memory;
+mod meta;
+mod share;
+mod stage;
+mod trouble;
+mod unsend;
