@@ -188,6 +188,9 @@ pub(crate) struct MigrateArgs {
 }
 
 pub(crate) async fn ingest(args: IngestArgs) -> Result<ExitCode, Failure> {
+    if args.role.kafka.is_none() {
+        return Err(needs_kafka("ingest"));
+    }
     let edge_key = match (&args.edge_key, &args.role.root_key) {
         (Some(file), _) => EdgeKey::load(file).map_err(anyhow::Error::from)?,
         // What it needs of the root key is kept, the rest is forgotten.
