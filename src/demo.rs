@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::Context;
 use sandbox::{Graph, Ledger, Mix, Pace, Sender, SenderConfig, Traffic, TrafficConfig, World, WorldConfig};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -152,14 +153,15 @@ async fn show(stage: &Stage, args: &Args) -> Result<bool, Failure> {
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut interrupted = false;
+    // One listener for all the time: what is pressed during a look is not lost.
+    let mut interrupts = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
     loop {
         tokio::select! {
             ended = &mut sending => {
                 ended.context("the simulated Meta broke")?.context("the simulated Meta stopped")?;
                 break;
             }
-            pressed = tokio::signal::ctrl_c() => {
-                pressed.context("listening for Ctrl-C")?;
+            Some(()) = interrupts.recv() => {
                 if interrupted {
                     give_up.cancel();
                 }
