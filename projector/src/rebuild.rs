@@ -25,6 +25,9 @@ const FAR: u64 = 20_000;
 /// How long the switch waits for tables in use, the first time and at most, milliseconds. Who begins to read then waits too.
 const FIRST_MS: u32 = 25;
 const LONGEST_MS: u32 = 400;
+/// How long the live view may not move while it is behind.
+const STANDS: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(20);
 const PAUSE: Duration = Duration::from_millis(200);
 const TOLD_EVERY: Duration = Duration::from_millis(200);
 
@@ -39,7 +42,8 @@ pub struct RebuildConfig {
     pub workers: usize,
     /// How many records the live view may be behind the log in a partition before it is given way. Default: 10,000.
     pub lag: u64,
-    /// How long the switch is tried while the tables are in use, as by a backup. Default: 10 min.
+    /// How long the switch is tried while the tables are in use, as by a backup, and at most half a minute while the view that
+    /// is read does not follow the log. Default: 10 min.
     pub patience: Duration,
 }
 
@@ -125,6 +129,14 @@ pub enum RebuildError {
     /// The live view, or the one that was being made, is not where it was: the database was filled from a backup meanwhile.
     #[error("the views were changed by something else meanwhile; call it again")]
     Overtaken,
+    /// The view that is read does not follow the log. What it was made from may be compacted away, and the rest not read yet.
+    #[error(
+        "the view is {records} records behind the log and stands still; start the projector, and call it again"
+    )]
+    Behind {
+        /// How many.
+        records: u64,
+    },
     /// The tables were in use all the time.
     #[error("the tables of the view were in use for {seconds} s on end, as by a backup; call it again")]
     Busy {
@@ -153,7 +165,7 @@ impl RebuildError {
             Self::Log(cause) => cause.disposition() == eventlog::Disposition::Retry,
             Self::Read(cause) => cause.disposition() == eventlog::Disposition::Retry,
             Self::Store(cause) => cause.disposition() == store::Disposition::Retry,
-            Self::Shortened { .. } | Self::Broken(_) => false,
+            Self::Shortened { .. } | Self::Behind { .. } | Self::Broken(_) => false,
         }
     }
 }
@@ -187,6 +199,9 @@ pub async fn rebuild(
 
     work.catch_up(&mut turn, &mut progress).await?;
     turn.prepare().await?;
+    if !config.dry_run {
+        work.live_follows(&turn, config.patience).await?;
+    }
     let look = loop {
         work.catch_up(&mut turn, &mut progress).await?;
         let mut held = turn.hold().await?;
@@ -248,6 +263,7 @@ async fn switch(
     loop {
         progress(work.progress(RebuildStage::Switching, 0));
         turn.prepare().await?;
+        work.live_follows(turn, patience).await?;
         work.catch_up(turn, progress).await?;
         let mut held = turn.hold().await?;
         if !work.level(&mut held).await? {
@@ -332,6 +348,32 @@ impl Work {
             }
             self.courses.sort_by_key(Course::partition);
             progress(tell(&self.common.read));
+        }
+    }
+
+    /// Waits until the live view has read everything that the log holds now: an event that came once more stands there only
+    /// where it came last, once the log is compacted, and a view without it must not take the place of one with it.
+    async fn live_follows(&mut self, turn: &Rebuild, patience: Duration) -> Result<(), RebuildError> {
+        let mut ends = BTreeMap::new();
+        let places: Vec<TopicPartition> = self.courses.iter().map(|course| course.at().clone()).collect();
+        for at in places {
+            ends.insert(at.partition, self.common.log.bounds(&at).await?.end);
+        }
+        let (mut moved, mut least) = (Instant::now(), u64::MAX);
+        loop {
+            let live = turn.live_places().await?;
+            let behind = |(at, end): (&u32, &u64)| end.saturating_sub(live.get(at).copied().unwrap_or(0));
+            let records: u64 = ends.iter().map(behind).sum();
+            if records == 0 {
+                return Ok(());
+            }
+            if records < least {
+                (moved, least) = (Instant::now(), records);
+            }
+            if moved.elapsed() > patience.min(STANDS) {
+                return Err(RebuildError::Behind { records });
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 

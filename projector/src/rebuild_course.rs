@@ -70,6 +70,10 @@ impl Course {
         Ok(Self { common, at, reader, waiting: VecDeque::new(), position })
     }
 
+    pub(crate) const fn at(&self) -> &TopicPartition {
+        &self.at
+    }
+
     pub(crate) const fn partition(&self) -> u32 {
         self.at.partition
     }

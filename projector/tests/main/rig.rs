@@ -49,10 +49,17 @@ pub(crate) type Shown = Vec<(String, ConversationRow, Vec<MessageRow>)>;
 
 impl Rig {
     pub(crate) async fn start() -> Self {
+        Self::on(|_| {}).await
+    }
+
+    /// On a log that is set like this.
+    pub(crate) async fn on(settings: impl FnOnce(&mut EmbeddedConfig)) -> Self {
         let postgres = Postgres::start().await.unwrap();
         let url = views(&postgres).await;
         let folder = tempfile::tempdir().unwrap();
-        let log = EventLog::embedded(EmbeddedConfig::new(folder.path().join("log"))).await.unwrap();
+        let mut config = EmbeddedConfig::new(folder.path().join("log"));
+        settings(&mut config);
+        let log = EventLog::embedded(config).await.unwrap();
         let topics = Topics::default();
         control::ensure_topics(&log, &topics, Partitions { main: 3, inbox: 1 }).await.unwrap();
         let plane = ControlPlane::open(log.clone(), &Topic::new(topics.control()).unwrap()).await.unwrap();

@@ -224,7 +224,7 @@ async fn who_is_forgotten_meanwhile_is_forgotten_in_both() {
     let mut turn = wait_for_turn(&stage).await;
     write(&turn.writer(), (0, 1), &changes).await;
     let mut held = turn.hold().await.unwrap();
-    held.leave_out(&[b.clone()]).await.unwrap();
+    held.leave_out(std::slice::from_ref(&b)).await.unwrap();
     assert!(held.switch(2_000).await.unwrap());
     assert_eq!(keeper.rows_of_tenant(&b).await.unwrap(), 0);
     assert_eq!(keeper.rows_of(&a, person(6)).await.unwrap(), 6);
