@@ -1,10 +1,11 @@
-//! Working the queue: claims what is due, as much as there is room for, and lets nobody's trouble be another's.
+//! Working the queue: looks at what is due, does as much at once as there is room for, and lets nobody's trouble be
+//! another's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store::{Disposition, QueueClaim, QueueJob, QueueTicket, QueueWork};
+use store::{Disposition, QueueJob, QueueLook, QueueTicket, QueueWork};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -13,13 +14,19 @@ use tracing::{error, warn};
 
 use crate::error::{Fatal, Scope};
 use crate::job::{Ended, Worker, millis};
-use crate::lanes::{LaneId, Lanes};
+use crate::lanes::{Budget, LaneId, Lanes};
 use crate::patience::Patience;
+use crate::shelf::{LIMIT, PER_ASSET, Shelf};
 
 /// How many removals are done at the same time.
 const REMOVALS: usize = 4;
-/// A claim looks at everything that is due: this many times as long as the last one took, none is made.
+/// A look at what is new goes back so far: what was queued then may not have been there for the last one.
+const OVERLAP: Duration = Duration::from_secs(5);
+/// How often everything is looked at, whatever seems to be there.
+const ALL: Duration = Duration::from_secs(60);
+/// A look leaves the database alone for so many times as long as it took; a look at everything for longer.
 const QUIET: u32 = 4;
+const QUIET_ALL: u32 = 10;
 
 /// A worker on one kind of work.
 pub(crate) struct Desk {
@@ -28,6 +35,7 @@ pub(crate) struct Desk {
     at_once: usize,
     wake: Arc<Notify>,
     lanes: Lanes,
+    shelf: Shelf,
     running: JoinSet<Ended>,
     /// What each running task does.
     tasks: HashMap<Id, (LaneId, QueueTicket)>,
@@ -35,34 +43,50 @@ pub(crate) struct Desk {
     patience: Patience,
     /// With every other part of ours; there while one is away.
     away: Option<Patience>,
-    /// When to look at the queue.
+    /// Nothing is begun before that.
+    pause: Instant,
+    /// When to look at what is new, and at everything.
     look: Instant,
-    /// Not before that.
+    look_all: Instant,
+    /// Neither before that.
     quiet: Instant,
+    quiet_all: Instant,
+    /// Up to when what became due was looked at.
+    seen_ms: i64,
 }
 
 impl Desk {
     pub(crate) fn new(worker: Worker, work: QueueWork, wake: Arc<Notify>) -> Self {
         let config = &worker.config;
-        let (at_once, per_asset) = match work {
-            QueueWork::Fetch => (config.at_once.max(1), config.per_asset.max(1)),
-            QueueWork::Remove => (REMOVALS, REMOVALS),
+        let at_once = match work {
+            QueueWork::Fetch => config.at_once.max(1),
+            QueueWork::Remove => REMOVALS,
         };
-        let lanes = Lanes::new(at_once, per_asset, config.rest);
+        let budget = match work {
+            // Whatever one tenant does, there is room for another.
+            QueueWork::Fetch => {
+                Budget { at_once, per_tenant: at_once - at_once / 4, per_asset: config.per_asset.max(1) }
+            }
+            QueueWork::Remove => Budget { at_once, per_tenant: at_once, per_asset: at_once },
+        };
         let now = Instant::now();
-        let (running, tasks, patience) = (JoinSet::new(), HashMap::new(), Patience::long());
         Self {
+            lanes: Lanes::new(budget, config.rest),
             worker,
             work,
             at_once,
             wake,
-            lanes,
-            running,
-            tasks,
-            patience,
+            shelf: Shelf::default(),
+            running: JoinSet::new(),
+            tasks: HashMap::new(),
+            patience: Patience::long(),
             away: None,
+            pause: now,
             look: now,
+            look_all: now,
             quiet: now,
+            quiet_all: now,
+            seen_ms: i64::MIN,
         }
     }
 
@@ -73,77 +97,112 @@ impl Desk {
         let mut keep = tokio::time::interval((self.worker.config.lease / 3).max(Duration::from_millis(10)));
         keep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let ended = loop {
-            if Instant::now() >= self.look.max(self.quiet)
-                && self.running.len() < self.limit()
-                && let Err(cause) = self.claim().await
-            {
+            let worked = async {
+                self.look().await?;
+                self.begin().await
+            };
+            if let Err(cause) = worked.await {
                 break Err(cause);
             }
-            let next = if self.running.len() < self.limit() {
-                self.look.max(self.quiet)
-            } else {
-                // Nothing can be claimed before something ends.
-                Instant::now() + self.worker.config.poll
-            };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break Ok(()),
-                Some(ended) = self.running.join_next_with_id() => {
-                    self.ended(ended);
-                    self.look = Instant::now();
-                }
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended),
                 _ = keep.tick() => self.keep().await,
                 () = wake.notified() => self.look = Instant::now(),
-                () = tokio::time::sleep_until(next) => {}
+                () = tokio::time::sleep_until(self.look.max(self.quiet)) => {}
             }
         };
         self.finish().await;
         ended
     }
 
-    /// How many jobs may be running. While a part of ours is away, one tells whether it is back.
-    const fn limit(&self) -> usize {
-        if self.away.is_some() { 1 } else { self.at_once }
-    }
-
-    async fn claim(&mut self) -> Result<(), Fatal> {
-        let config = &self.worker.config;
-        let now_ms = self.worker.clock.now_ms();
-        let busy = self.lanes.busy(now_ms);
-        let (per_asset, per_tenant) = match self.work {
-            // Whatever one tenant does, there is room for another.
-            QueueWork::Fetch => (config.per_asset.max(1), self.at_once - self.at_once / 4),
-            QueueWork::Remove => (REMOVALS, REMOVALS),
-        };
-        let limit = self.limit().saturating_sub(self.running.len());
-        let until_ms = now_ms.saturating_add(millis(config.lease));
-        let claim =
-            QueueClaim { work: self.work, now_ms, until_ms, limit, per_asset, per_tenant, busy: &busy };
-        let began = Instant::now();
-        let claimed = self.worker.db.claim_attachments(&claim).await;
+    /// Looks at what is due, when it is time to.
+    async fn look(&mut self) -> Result<(), Fatal> {
         let now = Instant::now();
-        match claimed {
-            Ok(jobs) => {
-                self.patience = Patience::long();
-                self.quiet = now + (now - began) * QUIET;
-                self.look = now + config.poll;
-                for job in jobs {
-                    self.begin(job, now_ms);
-                }
-                Ok(())
-            }
-            Err(cause) if cause.disposition() == Disposition::Retry => {
-                self.quiet = now + self.patience.due();
-                warn!(error = %cause, "the queue of files does not answer");
-                Ok(())
-            }
-            Err(cause) => Err(cause.into()),
+        if now < self.look.max(self.quiet) {
+            return Ok(());
         }
+        let poll = self.worker.config.poll;
+        let is_all = now >= self.quiet_all && (now >= self.look_all || self.shelf.is_dry());
+        let now_ms = self.worker.clock.now_ms();
+        let after_ms = if is_all { i64::MIN } else { self.seen_ms.saturating_sub(millis(OVERLAP)) };
+        let look = QueueLook { work: self.work, after_ms, now_ms, per_asset: PER_ASSET, limit: LIMIT };
+        match self.worker.db.due_attachments(&look).await {
+            Ok(found) if is_all => self.shelf.restock(found),
+            Ok(found) => self.shelf.add(found),
+            Err(cause) => return self.queue_is_away(cause),
+        }
+        self.patience = Patience::long();
+        self.seen_ms = now_ms;
+        self.lanes.tidy(now_ms);
+        let (took, now) = (now.elapsed(), Instant::now());
+        self.look = now + poll;
+        self.quiet = now + took * QUIET;
+        if is_all {
+            (self.look_all, self.quiet_all) = (now + ALL, now + took * QUIET_ALL);
+        }
+        Ok(())
     }
 
-    fn begin(&mut self, job: QueueJob, now_ms: i64) {
+    /// Begins as many jobs as there is room for.
+    async fn begin(&mut self) -> Result<(), Fatal> {
+        // While a part of ours is away, one job tells whether it is back.
+        let limit = if self.away.is_some() { 1 } else { self.at_once };
+        while self.running.len() < limit && Instant::now() >= self.pause {
+            let now_ms = self.worker.clock.now_ms();
+            let mut chosen = Vec::new();
+            while self.running.len() + chosen.len() < limit
+                && let Some(lane) = self.lanes.next(self.shelf.waiting(), now_ms)
+                && let Some(job) = self.shelf.take(&lane)
+            {
+                self.lanes.begin(&lane, now_ms);
+                chosen.push(job);
+            }
+            if chosen.is_empty() {
+                return Ok(());
+            }
+            let until_ms = now_ms.saturating_add(millis(self.worker.config.lease));
+            let claimed = self.worker.db.claim_attachments(&chosen, now_ms, until_ms).await;
+            let jobs = match claimed {
+                Ok(jobs) => jobs,
+                Err(cause) => {
+                    for job in chosen {
+                        self.lanes.neither(&(job.tenant, job.asset));
+                    }
+                    // They are in the queue still, and not on the shelf.
+                    self.look_all = Instant::now();
+                    return self.queue_is_away(cause);
+                }
+            };
+            for missing in chosen {
+                let is_ours = |job: &QueueJob| {
+                    (&job.ticket.tenant, job.ticket.attachment) == (&missing.tenant, missing.attachment)
+                };
+                if !jobs.iter().any(is_ours) {
+                    // Another was faster, or nobody wants it any more.
+                    self.lanes.neither(&(missing.tenant, missing.asset));
+                }
+            }
+            for job in jobs {
+                self.spawn(job);
+            }
+        }
+        Ok(())
+    }
+
+    fn queue_is_away(&mut self, cause: store::StoreError) -> Result<(), Fatal> {
+        if cause.disposition() == Disposition::Stop {
+            return Err(cause.into());
+        }
+        let until = Instant::now() + self.patience.due();
+        (self.quiet, self.pause) = (until, until);
+        warn!(error = %cause, "the queue of files does not answer");
+        Ok(())
+    }
+
+    fn spawn(&mut self, job: QueueJob) {
         let lane = (job.ticket.tenant.clone(), job.asset.clone());
-        self.lanes.begin(&lane, now_ms);
         let (worker, work, ticket) = (self.worker.clone(), self.work, job.ticket.clone());
         let task = self.running.spawn(async move {
             match work {
@@ -167,7 +226,9 @@ impl Desk {
             // Of several that fail together the last one counts.
             if self.away.is_none() || self.running.is_empty() {
                 let pause = self.away.get_or_insert_with(Patience::long).due();
-                self.quiet = self.quiet.max(Instant::now() + pause);
+                self.pause = self.pause.max(Instant::now() + pause);
+                // Nothing else would wake it then.
+                self.look = self.look.min(self.pause);
                 warn!(error = why, "all files wait");
             }
             return;

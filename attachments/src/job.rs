@@ -161,7 +161,6 @@ impl Worker {
         let (state, bytes) = (outcome.state, outcome.bytes);
         let reason = outcome.reason.clone().unwrap_or_default();
         self.publish(event, &key, outcome).await?;
-        self.finish(&job.ticket).await;
 
         let waited_ms = self.clock.now_ms().saturating_sub(job.queued_ms).max(0);
         self.metrics.settled(state, &reason, Duration::from_millis(waited_ms.unsigned_abs()));
@@ -173,6 +172,7 @@ impl Worker {
                 info!(tenant.id = %tenant, asset = %event.asset, state = state.as_str(), reason, "a file of tenant {tenant} is not stored");
             }
         }
+        self.finish(&job.ticket).await;
         Ok(if state == FileState::Failed { Ended::GaveUp } else { Ended::Done })
     }
 

@@ -26,6 +26,7 @@ mod outcome;
 mod patience;
 mod recall;
 mod sealing;
+mod shelf;
 
 pub use attachments::Attachments;
 pub use config::Config;

@@ -468,7 +468,7 @@ impl Stage {
 
     /// As if so much time had passed that every job is due.
     pub(crate) fn leases_end(&self) {
-        self.sql("UPDATE attachment_job SET due_ms = 0");
+        self.sql(&format!("UPDATE attachment_job SET due_ms = {}", now_ms()));
     }
 
     /// As if so much time had passed that Meta has nothing any more.

@@ -1,8 +1,8 @@
 //! The queue of the attachments worker: files to fetch, and messages that were taken back, whose files are to go.
 //!
-//! Whoever claims a job has it until a time; a later time keeps it, and a job whose time has passed is anybody's again. Each
-//! claim counts, and what a worker says of a job holds only while the count is still its own. Claims go round the tenants,
-//! and among a tenant's jobs round its assets.
+//! A worker looks at what is due, decides what to do next, and claims that. Whoever claims a job has it until a time; a later
+//! time keeps it, and a job whose time has passed is anybody's again. Each claim counts, and what a worker says of a job holds
+//! only while the count is still its own.
 
 use schemas::{Asset, AttachmentId, MessageKey, SubjectId, TenantId};
 use tokio_postgres::Row;
@@ -58,38 +58,32 @@ pub enum QueueWork {
     Remove,
 }
 
-/// What a claim takes.
+/// Which due jobs are looked at.
 #[derive(Debug, Clone, Copy)]
-pub struct QueueClaim<'a> {
+pub struct QueueLook {
     /// Which work.
     pub work: QueueWork,
+    /// Those that became due after this, Unix milliseconds.
+    pub after_ms: i64,
     /// Now, Unix milliseconds.
     pub now_ms: i64,
-    /// Until when the jobs are the claimant's, Unix milliseconds.
-    pub until_ms: i64,
-    /// How many at most.
-    pub limit: usize,
-    /// How many of one asset.
+    /// How many of one asset at most, those that are due longest.
     pub per_asset: usize,
-    /// Up to how many of one tenant, those being done included.
-    pub per_tenant: usize,
-    /// Assets that are being worked for, or for which the number is another.
-    pub busy: &'a [BusyAsset],
+    /// How many in all: the first of each asset, then the second.
+    pub limit: usize,
 }
 
-/// An asset that is being worked for, or is not to be.
+/// A job that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BusyAsset {
+pub struct DueJob {
     /// Whose it is.
     pub tenant: TenantId,
-    /// Which; none for removals.
+    /// The file; of a removal, the message's bytes.
+    pub attachment: AttachmentId,
+    /// As [`QueuedFile::asset`]; none for removals.
     pub asset: Option<Asset>,
-    /// How many jobs of it are being done.
-    pub running: usize,
-    /// When one was begun last, Unix milliseconds: of two that have as many, the one whose turn was longer ago goes first.
-    pub served_ms: i64,
-    /// How many more may be claimed.
-    pub room: usize,
+    /// Since when, Unix milliseconds.
+    pub due_ms: i64,
 }
 
 /// A claimed job, by which its claimant is known.
@@ -224,68 +218,61 @@ impl ViewsDb {
         Ok(queued)
     }
 
-    /// Claims jobs that are due. Nobody waits for anybody: what another claimant is looking at is passed over.
+    /// Looks at jobs that are due. One asset's thousands hide nobody's one.
     ///
-    /// Every due job is looked at, so that one asset's thousands hide nobody's one; claims are for whoever has room, not
-    /// for every job by itself.
-    pub async fn claim_attachments(&self, claim: &QueueClaim<'_>) -> Result<Vec<QueueJob>, StoreError> {
+    /// Every job that became due in that time is read, so whoever looks often looks at what is new, and seldom at all.
+    pub async fn due_attachments(&self, look: &QueueLook) -> Result<Vec<DueJob>, StoreError> {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let busy = claim.busy;
-        let tenants: Vec<&str> = busy.iter().map(|one| one.tenant.as_str()).collect();
-        let assets: Vec<Vec<u8>> =
-            busy.iter().map(|one| asset_text(one.asset.as_ref()).into_bytes()).collect();
-        let running: Vec<i64> = busy.iter().map(|one| number(one.running)).collect();
-        let room: Vec<i64> = busy.iter().map(|one| number(one.room)).collect();
-        let served: Vec<i64> = busy.iter().map(|one| one.served_ms).collect();
         let sql = format!(
-            "WITH busy AS (
-                 SELECT * FROM unnest($5::text[], $6::bytea[], $7::bigint[], $8::bigint[], $11::bigint[])
-                     AS b (tenant_id, asset, running, room, served)
-             ), due AS (
-                 SELECT tenant_id, attachment_id, due_ms, {ASSET} AS asset
-                 FROM attachment_job WHERE due_ms <= $1 AND (position = {WHOLE_MESSAGE}) = $9
-             ), placed AS (
-                 SELECT due.*, COALESCE(busy.room, $4) AS room, COALESCE(busy.running, 0) AS running, COALESCE(busy.served, 0) AS served,
-                        row_number() OVER (PARTITION BY due.tenant_id, due.asset ORDER BY due_ms, attachment_id) AS place
-                 FROM due LEFT JOIN busy ON busy.tenant_id = due.tenant_id AND busy.asset = due.asset
-             ), turns AS (
-                 SELECT placed.tenant_id, attachment_id, due_ms, COALESCE(theirs.served, 0) AS served,
-                        row_number() OVER (PARTITION BY placed.tenant_id ORDER BY place + placed.running, placed.served, due_ms, attachment_id)
-                        + COALESCE(theirs.running, 0)::bigint AS turn
-                 FROM placed
-                 LEFT JOIN (SELECT tenant_id, sum(running) AS running, max(served) AS served FROM busy GROUP BY tenant_id) theirs
-                     ON theirs.tenant_id = placed.tenant_id
-                 WHERE place <= room
-             ), chosen AS (
-                 SELECT tenant_id, attachment_id FROM turns WHERE turn <= $10 ORDER BY turn, served, due_ms, attachment_id LIMIT $3
-             ), ours AS (
-                 SELECT j.tenant_id, j.attachment_id FROM attachment_job j JOIN chosen USING (tenant_id, attachment_id)
-                 WHERE j.due_ms <= $1 FOR UPDATE OF j SKIP LOCKED
-             )
-             UPDATE attachment_job j SET due_ms = $2, attempts = j.attempts + 1
-             FROM ours WHERE j.tenant_id = ours.tenant_id AND j.attachment_id = ours.attachment_id
-             RETURNING j.tenant_id, j.attachment_id, j.attempts, j.subject_id, j.message_id, j.position, j.event, j.queued_ms, j.expires_ms"
+            "SELECT tenant_id, attachment_id, asset, due_ms
+             FROM (SELECT *, row_number() OVER (PARTITION BY tenant_id COLLATE \"C\", asset ORDER BY due_ms, attachment_id) AS place
+                   FROM (SELECT tenant_id, attachment_id, due_ms, {ASSET} AS asset FROM attachment_job
+                         WHERE due_ms > $1 AND due_ms <= $2 AND (position = {WHOLE_MESSAGE}) = $3) due) placed
+             WHERE place <= $4 ORDER BY place, due_ms, attachment_id LIMIT $5"
         );
         let connection = self.get().await?;
         let statement = connection.prepare_cached(&sql).await?;
+        let is_removal = look.work == QueueWork::Remove;
+        let (per_asset, limit) = (number(look.per_asset), number(look.limit));
         let rows = connection
-            .query(
-                &statement,
-                &[
-                    &claim.now_ms,
-                    &claim.until_ms,
-                    &number(claim.limit),
-                    &number(claim.per_asset),
-                    &tenants,
-                    &assets,
-                    &running,
-                    &room,
-                    &(claim.work == QueueWork::Remove),
-                    &number(claim.per_tenant),
-                    &served,
-                ],
+            .query(&statement, &[&look.after_ms, &look.now_ms, &is_removal, &per_asset, &limit])
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(DueJob {
+                    tenant: tenant(row)?,
+                    attachment: AttachmentId::from_bytes(id(row, 1)?),
+                    asset: asset(row.get(2))?,
+                    due_ms: row.get(3),
+                })
+            })
+            .collect()
+    }
+
+    /// Claims those of these jobs that are due, until that time. Nobody waits for anybody: what another claimant has is
+    /// passed over.
+    pub async fn claim_attachments(
+        &self,
+        jobs: &[DueJob],
+        now_ms: i64,
+        until_ms: i64,
+    ) -> Result<Vec<QueueJob>, StoreError> {
+        let tenants: Vec<&str> = jobs.iter().map(|job| job.tenant.as_str()).collect();
+        let ids: Vec<&[u8]> = jobs.iter().map(|job| job.attachment.as_bytes().as_slice()).collect();
+        let connection = self.get().await?;
+        let statement = connection
+            .prepare_cached(
+                "WITH ours AS (
+                     SELECT j.tenant_id, j.attachment_id FROM attachment_job j
+                     JOIN unnest($1::text[], $2::bytea[]) AS n (tenant_id, attachment_id) USING (tenant_id, attachment_id)
+                     WHERE j.due_ms <= $3 FOR UPDATE OF j SKIP LOCKED
+                 )
+                 UPDATE attachment_job j SET due_ms = $4, attempts = j.attempts + 1
+                 FROM ours WHERE j.tenant_id = ours.tenant_id AND j.attachment_id = ours.attachment_id
+                 RETURNING j.tenant_id, j.attachment_id, j.attempts, j.subject_id, j.message_id, j.position, j.event, j.queued_ms, j.expires_ms",
             )
             .await?;
+        let rows = connection.query(&statement, &[&tenants, &ids, &now_ms, &until_ms]).await?;
         rows.iter().map(job).collect()
     }
 
@@ -381,13 +368,9 @@ fn bytes(subject: Option<&SubjectId>) -> &[u8] {
     subject.unwrap_or(&NOBODY).as_bytes()
 }
 
-fn asset_text(asset: Option<&Asset>) -> String {
-    asset.map(ToString::to_string).unwrap_or_default()
-}
-
 /// What a job remembers, with its asset in front: [`ASSET`] reads it, and [`job`].
 fn event(file: &QueuedFile) -> Vec<u8> {
-    let asset = asset_text(Some(&file.asset));
+    let asset = file.asset.to_string();
     let length = u8::try_from(asset.len()).expect("an asset is shorter than 80 characters");
     let mut event = Vec::with_capacity(1 + asset.len() + file.event.len());
     event.push(length);
@@ -396,27 +379,42 @@ fn event(file: &QueuedFile) -> Vec<u8> {
     event
 }
 
+const fn damaged() -> StoreError {
+    StoreError::Damaged { table: "attachment_job" }
+}
+
+fn id(row: &Row, index: usize) -> Result<[u8; 16], StoreError> {
+    row.get::<_, &[u8]>(index).try_into().map_err(|_| damaged())
+}
+
+fn tenant(row: &Row) -> Result<TenantId, StoreError> {
+    row.get::<_, &str>(0).parse().map_err(|_| damaged())
+}
+
+/// The asset that stands in front of what a job remembers; nothing for removals.
+fn asset(text: &[u8]) -> Result<Option<Asset>, StoreError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let text = std::str::from_utf8(text).map_err(|_| damaged())?;
+    text.parse().map(Some).map_err(|_| damaged())
+}
+
 fn job(row: &Row) -> Result<QueueJob, StoreError> {
-    let damaged = || StoreError::Damaged { table: "attachment_job" };
-    let id = |index: usize| <[u8; 16]>::try_from(row.get::<_, &[u8]>(index)).map_err(|_| damaged());
     let event: &[u8] = row.get(6);
     let (length, rest) = event.split_first().ok_or_else(damaged)?;
-    let (asset, event) = rest.split_at_checked(usize::from(*length)).ok_or_else(damaged)?;
-    let asset = match asset {
-        [] => None,
-        text => Some(std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or_else(damaged)?),
-    };
-    let subject = SubjectId::from_bytes(id(3)?);
+    let (text, event) = rest.split_at_checked(usize::from(*length)).ok_or_else(damaged)?;
+    let subject = SubjectId::from_bytes(id(row, 3)?);
     Ok(QueueJob {
         ticket: QueueTicket {
-            tenant: row.get::<_, &str>(0).parse().map_err(|_| damaged())?,
-            attachment: AttachmentId::from_bytes(id(1)?),
+            tenant: tenant(row)?,
+            attachment: AttachmentId::from_bytes(id(row, 1)?),
             attempts: row.get(2),
         },
         subject: (subject != NOBODY).then_some(subject),
-        message: MessageKey::from_bytes(id(4)?),
+        message: MessageKey::from_bytes(id(row, 4)?),
         position: row.get(5),
-        asset,
+        asset: asset(text)?,
         event: event.to_vec(),
         queued_ms: row.get(7),
         expires_ms: row.get(8),

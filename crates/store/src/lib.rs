@@ -33,7 +33,7 @@ mod rebuild_look;
 mod retention;
 
 pub use attachment_queue::{
-    BusyAsset, QueueBacklog, QueueClaim, QueueJob, QueueTicket, QueueWork, QueuedFile, UnsentMessage, Wanted,
+    DueJob, QueueBacklog, QueueJob, QueueLook, QueueTicket, QueueWork, QueuedFile, UnsentMessage, Wanted,
 };
 pub use audit::{
     AUDIT_PRUNED, AuditFault, AuditHead, AuditRow, NewAuditRow, PLATFORM_CHAIN, entry_hash, verify_chain,

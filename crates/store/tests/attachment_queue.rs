@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{Asset, AttachmentId, MessageKey, SubjectId, TenantId};
 use secrecy::{ExposeSecret, SecretString};
-use store::{
-    BusyAsset, QueueClaim, QueueJob, QueueWork, QueuedFile, UnsentMessage, ViewsDb, ViewsRole, Wanted,
-};
+use store::{DueJob, QueueJob, QueueLook, QueueWork, QueuedFile, UnsentMessage, ViewsDb, ViewsRole, Wanted};
 use testkit::Postgres;
 
 struct Stage {
@@ -26,15 +24,18 @@ async fn stage() -> Stage {
 }
 
 impl Stage {
-    async fn claim(&self, now_ms: i64, limit: usize, busy: &[BusyAsset]) -> Vec<QueueJob> {
-        let claim = QueueClaim { per_asset: limit, per_tenant: limit, ..claim(now_ms, limit, busy) };
-        self.db.claim_attachments(&claim).await.unwrap()
+    /// Claims what is due of this work, for a tenth of a second.
+    async fn claim_of(&self, work: QueueWork, now_ms: i64) -> Vec<QueueJob> {
+        let due = self.db.due_attachments(&look(work, i64::MIN, now_ms)).await.unwrap();
+        self.db.claim_attachments(&due, now_ms, now_ms + 100).await.unwrap()
     }
 
-    /// Claims removals.
+    async fn claim(&self, now_ms: i64) -> Vec<QueueJob> {
+        self.claim_of(QueueWork::Fetch, now_ms).await
+    }
+
     async fn removals(&self, now_ms: i64) -> Vec<QueueJob> {
-        let claim = QueueClaim { work: QueueWork::Remove, ..claim(now_ms, 10, &[]) };
-        self.db.claim_attachments(&claim).await.unwrap()
+        self.claim_of(QueueWork::Remove, now_ms).await
     }
 
     async fn queued(&self) -> u64 {
@@ -52,9 +53,8 @@ impl Stage {
     }
 }
 
-const fn claim(now_ms: i64, limit: usize, busy: &[BusyAsset]) -> QueueClaim<'_> {
-    let (work, per_asset, per_tenant) = (QueueWork::Fetch, 10, 10);
-    QueueClaim { work, now_ms, until_ms: now_ms + 100, limit, per_asset, per_tenant, busy }
+const fn look(work: QueueWork, after_ms: i64, now_ms: i64) -> QueueLook {
+    QueueLook { work, after_ms, now_ms, per_asset: 100, limit: 1_000 }
 }
 
 fn tenant(name: &str) -> TenantId {
@@ -89,11 +89,6 @@ fn unsent(file: &QueuedFile) -> UnsentMessage {
     UnsentMessage { tenant: file.tenant.clone(), message: file.message, subject: file.subject }
 }
 
-fn busy(of: &str, asset_number: u32, running: usize, room: usize) -> BusyAsset {
-    let served_ms = 1_000;
-    BusyAsset { tenant: tenant(of), asset: Some(asset(asset_number)), running, served_ms, room }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_its_claimants_until_its_time_is_over() {
     let stage = stage().await;
@@ -107,9 +102,9 @@ async fn a_job_is_its_claimants_until_its_time_is_over() {
         0,
         "it is there"
     );
-    assert_eq!(stage.claim(999, 10, &[]).await, [], "not due yet");
+    assert_eq!(stage.claim(999).await, [], "not due yet");
 
-    let mut jobs = stage.claim(1_000, 10, &[]).await;
+    let mut jobs = stage.claim(1_000).await;
     jobs.sort_by_key(|job| job.ticket.attachment);
     let [first, second] = jobs.try_into().unwrap();
     assert_eq!(
@@ -123,10 +118,10 @@ async fn a_job_is_its_claimants_until_its_time_is_over() {
         (Some(&one.asset), b"event 1".as_slice(), 9_000, 1_000, 1)
     );
     assert_eq!((first.subject, second.subject), (one.subject, None));
-    assert_eq!(stage.claim(1_099, 10, &[]).await, [], "both are somebody's");
+    assert_eq!(stage.claim(1_099).await, [], "both are somebody's");
 
     stage.db.keep_attachments(std::slice::from_ref(&first.ticket), 2_000).await.unwrap();
-    let again = stage.claim(1_100, 10, &[]).await.pop().unwrap();
+    let again = stage.claim(1_100).await.pop().unwrap();
     assert_eq!(
         (again.ticket.attachment, again.ticket.attempts),
         (two.attachment, 2),
@@ -140,11 +135,11 @@ async fn a_job_is_its_claimants_until_its_time_is_over() {
     stage.db.finish_attachment(&second.ticket).await.unwrap();
     stage.db.put_back_attachment(&second.ticket, 0).await.unwrap();
     stage.db.keep_attachments(&[second.ticket], 0).await.unwrap();
-    assert_eq!((stage.queued().await, stage.claim(1_150, 10, &[]).await.len()), (2, 0));
+    assert_eq!((stage.queued().await, stage.claim(1_150).await.len()), (2, 0));
 
     stage.db.put_back_attachment(&again.ticket, 5_000).await.unwrap();
     stage.db.finish_attachment(&first.ticket).await.unwrap();
-    assert_eq!((stage.claim(4_999, 10, &[]).await.len(), stage.claim(5_000, 10, &[]).await.len()), (0, 1));
+    assert_eq!((stage.claim(4_999).await.len(), stage.claim(5_000).await.len()), (0, 1));
     assert_eq!(wanted(&first).await, Wanted::Taken);
     for statement in ["SELECT 1 FROM message", "SELECT 1 FROM attachment", "DELETE FROM forgotten"] {
         assert!(stage.is_refused(statement), "{statement}");
@@ -159,7 +154,7 @@ async fn what_is_taken_back_or_forgotten_is_not_queued() {
     // One together with its message, one before it, one after it.
     stage.db.queue_attachments(&files[..1], &[unsent(&files[0]), unsent(&files[1])], 1_000).await.unwrap();
     assert_eq!(stage.db.queue_attachments(&files[1..], &[], 1_000).await.unwrap(), 2);
-    let jobs = stage.claim(1_000, 10, &[]).await;
+    let jobs = stage.claim(1_000).await;
     assert_eq!(jobs.len(), 2);
     stage.db.queue_attachments(&[], &[unsent(&files[2])], 1_001).await.unwrap();
     assert_eq!(stage.queued().await, 1);
@@ -175,7 +170,7 @@ async fn what_is_taken_back_or_forgotten_is_not_queued() {
     // Said again, it is being done already.
     stage.db.queue_attachments(&[], &[unsent(&files[2])], 1_002).await.unwrap();
     assert_eq!(stage.removals(1_050).await, []);
-    assert_eq!(stage.claim(1_050, 10, &[]).await, [], "no removal is a fetch");
+    assert_eq!(stage.claim(1_050).await, [], "no removal is a fetch");
     for job in removals {
         stage.db.finish_attachment(&job.ticket).await.unwrap();
     }
@@ -196,7 +191,7 @@ async fn what_is_taken_back_or_forgotten_is_not_queued() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn claims_go_round_tenants_and_assets() {
+async fn one_assets_thousands_hide_nobody_and_of_many_claimants_one_has_each() {
     let stage = stage().await;
     // Tenant a has thousands that are due first, on two assets; b and c have few.
     let many: Vec<QueuedFile> = (0..3_000).map(|n| file("a", n, 1 + n % 2)).collect();
@@ -204,65 +199,48 @@ async fn claims_go_round_tenants_and_assets() {
     let few = [file("a", 5_000, 3), file("b", 5_001, 1), file("b", 5_002, 1), file("c", 5_003, 1)];
     stage.db.queue_attachments(&few, &[], 2_000).await.unwrap();
 
-    let count = |jobs: &[QueueJob]| {
+    let count = async |look: QueueLook| {
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for job in jobs {
-            *counts
-                .entry(format!("{}/{}", job.ticket.tenant, job.asset.as_ref().unwrap().id()))
-                .or_default() += 1;
+        for job in stage.db.due_attachments(&look).await.unwrap() {
+            let lane = format!("{}/{}", job.tenant, job.asset.unwrap().id());
+            *counts.entry(lane).or_default() += 1;
         }
         counts.into_iter().map(|(lane, count)| format!("{lane}={count}")).collect::<Vec<_>>().join(" ")
     };
-    let look = async |limit, per_asset, per_tenant, busy: &[BusyAsset]| {
-        let claim = QueueClaim { per_asset, per_tenant, until_ms: 2_000, ..claim(2_000, limit, busy) };
-        let jobs = stage.db.claim_attachments(&claim).await.unwrap();
-        for job in &jobs {
-            // As if it had not been.
-            stage.db.put_back_attachment(&job.ticket, job.queued_ms).await.unwrap();
-        }
-        count(&jobs)
-    };
-    assert_eq!(look(3, 9, 9, &[]).await, "a/1=1 b/1=1 c/1=1", "one each");
-    assert_eq!(look(6, 9, 9, &[]).await, "a/1=1 a/2=1 a/3=1 b/1=2 c/1=1", "then one of each asset");
-    assert_eq!(look(20, 2, 99, &[]).await, "a/1=2 a/2=2 a/3=1 b/1=2 c/1=1", "so many of an asset");
-    assert_eq!(look(20, 9, 4, &[]).await, "a/1=2 a/2=1 a/3=1 b/1=2 c/1=1", "so many of a tenant");
-    let running = [busy("a", 1, 2, 0), busy("a", 2, 1, 1)];
-    assert_eq!(look(20, 2, 99, &running).await, "a/2=1 a/3=1 b/1=2 c/1=1", "less what is running");
-    assert_eq!(look(2, 2, 99, &running).await, "b/1=1 c/1=1", "whoever has none running goes first");
-    assert_eq!(look(20, 2, 4, &running).await, "a/3=1 b/1=2 c/1=1", "those being done count");
+    let all = look(QueueWork::Fetch, i64::MIN, 2_000);
+    assert_eq!(count(all).await, "a/1=100 a/2=100 a/3=1 b/1=2 c/1=1");
+    assert_eq!(
+        count(QueueLook { limit: 5, ..all }).await,
+        "a/1=1 a/2=1 a/3=1 b/1=1 c/1=1",
+        "one of each first"
+    );
+    assert_eq!(count(QueueLook { after_ms: 1_000, ..all }).await, "a/3=1 b/1=2 c/1=1", "what is new");
+    assert_eq!(count(QueueLook { now_ms: 1_999, ..all }).await, "a/1=100 a/2=100", "what is due");
+    let first = stage.db.due_attachments(&QueueLook { per_asset: 2, limit: 1, ..all }).await.unwrap();
+    assert_eq!((first[0].attachment, first[0].due_ms), (many[0].attachment, 1_000));
 
-    // Of those that have none running, whose turn was longer ago: the rest is never hidden by who is due first.
-    let served = |of, asset_number, served_ms| BusyAsset { served_ms, ..busy(of, asset_number, 0, 9) };
-    assert_eq!(look(1, 9, 9, &[served("a", 1, 9)]).await, "b/1=1");
-    let all = [served("a", 1, 9), served("a", 2, 8), served("b", 1, 7), served("c", 1, 10)];
-    assert_eq!(look(1, 9, 9, &all).await, "b/1=1");
-    assert_eq!(look(2, 9, 9, &all).await, "a/3=1 b/1=1");
-
-    // Many at once: every job once.
+    // Many at once, after the same jobs.
+    let look = QueueLook { per_asset: 9_999, limit: 9_999, ..all };
+    let due = stage.db.due_attachments(&look).await.unwrap();
+    assert_eq!(due.len(), 3_004);
     let mut claimants = Vec::new();
     for _ in 0..8 {
-        let db = stage.db.clone();
+        let (db, due) = (stage.db.clone(), due.clone());
         claimants.push(tokio::spawn(async move {
             let mut ids = Vec::new();
-            let mut empty = 0;
-            while empty < 3 {
-                let claim = QueueClaim {
-                    per_asset: 9_999,
-                    per_tenant: 9_999,
-                    until_ms: i64::MAX,
-                    ..claim(2_000, 100, &[])
-                };
-                let jobs = db.claim_attachments(&claim).await.unwrap();
-                empty = if jobs.is_empty() { empty + 1 } else { 0 };
+            for some in due.chunks(100) {
+                let jobs = db.claim_attachments(some, 2_000, i64::MAX).await.unwrap();
                 ids.extend(jobs.into_iter().map(|job| job.ticket.attachment));
             }
             ids
         }));
     }
-    let mut all = Vec::new();
+    let mut claimed = Vec::new();
     for claimant in claimants {
-        all.extend(claimant.await.unwrap());
+        claimed.extend(claimant.await.unwrap());
     }
-    let distinct: BTreeSet<_> = all.iter().collect();
-    assert_eq!((all.len(), distinct.len()), (3_004, 3_004));
+    let distinct: BTreeSet<_> = claimed.iter().collect();
+    assert_eq!((claimed.len(), distinct.len()), (3_004, 3_004));
+    let nobodys = DueJob { attachment: AttachmentId::from_bytes([9; 16]), ..due[0].clone() };
+    assert_eq!(stage.db.claim_attachments(&[nobodys], 2_000, 3_000).await.unwrap(), []);
 }
