@@ -113,8 +113,8 @@ async fn a_view_is_made_anew_while_it_is_written_and_read() {
     let rig = Arc::new(Rig::start().await);
     let keeper = ViewsDb::connect(&rig.url, ViewsRole::Keeper, 2).await.unwrap();
     let projector = rig.project(Config::default()).await;
-    let mut sent = history(3, 2_000);
-    sent.extend((0..6_000).map(|n| text(n, 60 + (n % 40) as u8)));
+    let mut sent = history(3, 800);
+    sent.extend((0..3_000).map(|n| text(n, 60 + (n % 40) as u8)));
     rig.events(&sent).await;
     rig.caught_up().await;
 
@@ -394,7 +394,7 @@ async fn child_that_makes_the_view_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_killed_leaves_what_the_next_one_goes_on_with() {
-    const EVENTS: u64 = 12_000;
+    const EVENTS: u64 = 8_000;
     let rig = Rig::start().await;
     let projector = rig.project(Config::default()).await;
     let events: Vec<_> = (0..EVENTS).map(|n| text(n, (n % 100) as u8)).collect();
@@ -423,7 +423,7 @@ async fn a_process_that_is_killed_leaves_what_the_next_one_goes_on_with() {
         ask(sql).parse().unwrap()
     };
     let mut places = Vec::new();
-    for wanted in [500, 4_000, 8_000] {
+    for wanted in [500, 2_500, 5_000] {
         let mut running = child();
         until("it is on its way", || {
             assert!(running.try_wait().unwrap().is_none(), "it ended before it was killed");
