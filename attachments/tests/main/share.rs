@@ -37,7 +37,7 @@ async fn two_workers_do_every_job_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_assets_thousands_delay_nobody() {
-    const NOISE: usize = 2_000;
+    const NOISE: usize = 1_000;
     let stage = Stage::new().await;
     for tenant in ["noisy", "quiet"] {
         stage.tenant(tenant).await;
