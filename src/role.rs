@@ -188,9 +188,7 @@ pub(crate) struct MigrateArgs {
 }
 
 pub(crate) async fn ingest(args: IngestArgs) -> Result<ExitCode, Failure> {
-    if args.role.kafka.is_none() {
-        return Err(needs_kafka("ingest"));
-    }
+    args.role.brokers("ingest")?;
     let edge_key = match (&args.edge_key, &args.role.root_key) {
         (Some(file), _) => EdgeKey::load(file).map_err(anyhow::Error::from)?,
         // What it needs of the root key is kept, the rest is forgotten.
@@ -220,6 +218,7 @@ pub(crate) async fn ingest(args: IngestArgs) -> Result<ExitCode, Failure> {
 }
 
 pub(crate) async fn router(args: RouterArgs) -> Result<ExitCode, Failure> {
+    args.role.brokers("router")?;
     let root = Arc::new(args.role.root(None).await?);
     let mut role = Role::open("router", args.role).await?;
     if !args.no_migrate {
@@ -274,6 +273,7 @@ pub(crate) async fn projector(args: ProjectorArgs) -> Result<ExitCode, Failure> 
 }
 
 pub(crate) async fn attachments(args: AttachmentsArgs) -> Result<ExitCode, Failure> {
+    args.role.brokers("attachments")?;
     let root = Arc::new(args.role.root(args.blobs.only_region()).await?);
     let blobs = blobs(&args.blobs).await?;
     let graph = graph(args.graph_url)?;
@@ -301,6 +301,7 @@ pub(crate) async fn attachments(args: AttachmentsArgs) -> Result<ExitCode, Failu
 }
 
 pub(crate) async fn console(args: ConsoleArgs) -> Result<ExitCode, Failure> {
+    args.role.brokers("console")?;
     let mut config = console::Config {
         audit_public_key: args.audit_public_key.map(|key| key.0),
         ..console::Config::new(token(&args.token_file)?)
@@ -426,6 +427,11 @@ pub(crate) fn without_log(
 }
 
 impl RoleArgs {
+    /// The brokers. Asked for before anything else is looked at: a role is nothing without them.
+    fn brokers(&self, name: &str) -> Result<&str, Failure> {
+        self.kafka.as_deref().ok_or_else(|| needs_kafka(name))
+    }
+
     /// The root key, unwrapped where AWS KMS wraps it.
     async fn root(&self, only_region: Option<&str>) -> Result<RootKey, Failure> {
         let Some(file) = &self.root_key else {
@@ -443,7 +449,7 @@ impl RoleArgs {
 impl Role {
     /// Everything but the service itself. A wrong setting or address fails here.
     async fn open(name: &'static str, args: RoleArgs) -> Result<Self, Failure> {
-        let brokers = args.kafka.as_deref().ok_or_else(|| needs_kafka(name))?;
+        let brokers = args.brokers(name)?;
         let mut kafka = args.kafka_args.config(brokers)?;
         if name != "ingest" {
             // Nobody waits for these appends, and one that runs out of time repeats those in flight with it.

@@ -1,6 +1,6 @@
 //! What people write is readable by their client alone, and gone when they ask: through repeats, replay, rebuild and restore.
 //!
-//! `TIDINGS_PRIVACY_PEOPLE` sets how many people there are (1,000), a tenth of whom is forgotten.
+//! `TIDINGS_PRIVACY_PEOPLE` sets how many people there are (200), a tenth of whom is forgotten.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -31,7 +31,7 @@ async fn meta() -> (Meta, String) {
 }
 
 fn people() -> usize {
-    std::env::var("TIDINGS_PRIVACY_PEOPLE").ok().and_then(|count| count.parse().ok()).unwrap_or(1_000)
+    std::env::var("TIDINGS_PRIVACY_PEOPLE").ok().and_then(|count| count.parse().ok()).unwrap_or(200)
 }
 
 fn phone(person: usize) -> String {
