@@ -1,7 +1,6 @@
 //! The conversation view: who may read what, exactly-once offsets, order-free rows, and people who were forgotten.
 
 use schemas::{AttachmentId, Field, FileState};
-use secrecy::SecretString;
 use store::{
     AttachmentChange, AttachmentName, AttachmentOutcome, ConversationChanges, DeletionChange, EditChange,
     Moved, OffsetMove, SealedPart, StatusChange, ViewsDb, ViewsRole, WatermarkChange,
@@ -155,10 +154,10 @@ async fn rows_do_not_depend_on_the_order_of_changes() {
     change(&|changes| _ = changes.attachments.insert(file(2), became(3, Some("too_large"), None)));
     let expected = ["second edit read", "(none) delivered deleted", "text 3 failed"];
     let mut offset = 0;
+    let (url, writer, reader) = (&stage.url, &stage.writer, &stage.reader);
     for turn in 0..parts.len() {
-        let url: SecretString = stage.postgres.database().await.unwrap().into();
-        store::migrate_views(&url).await.unwrap();
-        let writer = ViewsDb::connect(&url, ViewsRole::Projector, 2).await.unwrap();
+        let empty = "TRUNCATE conversation, message, message_edit, message_deletion, status, watermark, attachment, projection_offset";
+        assert!(stage.ask(empty).is_some());
         parts.rotate_left(turn + 1);
         // Each change twice, in this order.
         for changes in parts.iter().chain(parts.iter().rev()) {
@@ -168,8 +167,7 @@ async fn rows_do_not_depend_on_the_order_of_changes() {
             );
             offset += 1;
         }
-        let reader = ViewsDb::connect(&url, ViewsRole::Reader, 2).await.unwrap();
-        assert_eq!(texts(&reader, "a").await, expected, "turn {turn}");
+        assert_eq!(texts(reader, "a").await, expected, "turn {turn}");
         let rows = reader.messages(&tenant("a"), conversation(1), 10, None).await.unwrap();
         let files: Vec<_> = rows.iter().flat_map(|row| &row.files).collect();
         assert_eq!(files.len(), 1, "turn {turn}");
@@ -183,7 +181,7 @@ async fn rows_do_not_depend_on_the_order_of_changes() {
         // What was deleted is not in the tables either, whichever came first.
         let contents = "SELECT string_agg(convert_from(content, 'UTF8'), ' ') FROM
             (SELECT content FROM message UNION ALL SELECT content FROM message_edit) x";
-        let kept = ask(&url, contents).unwrap();
+        let kept = ask(url, contents).unwrap();
         assert!(
             kept.contains("second edit") && !kept.contains("text 2") && !kept.contains("too late"),
             "{kept}"

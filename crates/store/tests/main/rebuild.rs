@@ -234,7 +234,7 @@ async fn who_is_forgotten_meanwhile_is_forgotten_in_both() {
 /// again and again.
 #[tokio::test(flavor = "multi_thread")]
 async fn prepared_statements_outlive_the_switch_and_no_reader_fails() {
-    const SWITCHES: usize = 8;
+    const SWITCHES: usize = 5;
     let stage = stage().await;
     let mut changes = ConversationChanges::default();
     for n in 1..=20 {
