@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 
 use schemas::{
     AttachmentId, ConversationId, DeliveryStatus, Direction, FileOutcome, FileState, Kind, MessageKey,
-    SealedEvent, TenantId,
+    SealedEvent, SubjectId, TenantId,
 };
 use store::{
     AttachmentChange, AttachmentName, AttachmentOutcome, ContactChange, ConversationChange,
@@ -49,7 +49,7 @@ pub(crate) fn add(changes: &mut ConversationChanges, mut event: SealedEvent) {
         Kind::MessageReacted => reaction(changes, event),
         Kind::MessageStatus => {
             if let (Some(message), Some(status)) = (event.message, event.facts.status) {
-                reached(changes, &event.tenant, message, status);
+                reached(changes, &event, message, status);
             }
         }
         Kind::ConversationRead | Kind::ConversationDelivered => watermark(changes, &event),
@@ -90,12 +90,16 @@ fn conversation(changes: &mut ConversationChanges, event: &SealedEvent) {
     };
     merge(&mut changes.conversations, (event.tenant.clone(), id), new, |known, new| {
         known.last_at_ms = known.last_at_ms.max(new.last_at_ms);
-        // Nobody gives way to somebody, and two are a group.
-        known.subject = match (known.subject, new.subject) {
-            (Some(one), Some(other)) if one != other => Some(SEVERAL),
-            (one, other) => one.or(other),
-        };
+        known.subject = whose(known.subject, new.subject);
     });
+}
+
+/// Nobody gives way to somebody, and two are a group.
+fn whose(known: Option<SubjectId>, new: Option<SubjectId>) -> Option<SubjectId> {
+    match (known, new) {
+        (Some(one), Some(other)) if one != other => Some(SEVERAL),
+        (one, other) => one.or(other),
+    }
 }
 
 fn message(changes: &mut ConversationChanges, event: SealedEvent) {
@@ -149,9 +153,10 @@ fn edit(changes: &mut ConversationChanges, event: SealedEvent) {
 
 fn deletion(changes: &mut ConversationChanges, event: &SealedEvent) {
     let Some(message) = event.message else { return };
-    let new = DeletionChange { at_ms: event.occurred_ms };
+    let new = DeletionChange { subject: event.subject, at_ms: event.occurred_ms };
     merge(&mut changes.deletions, (event.tenant.clone(), message), new, |known, new| {
         known.at_ms = known.at_ms.min(new.at_ms);
+        known.subject = whose(known.subject, new.subject);
     });
 }
 
@@ -175,20 +180,22 @@ fn reaction(changes: &mut ConversationChanges, event: SealedEvent) {
 
 fn reached(
     changes: &mut ConversationChanges,
-    tenant: &TenantId,
+    event: &SealedEvent,
     message: MessageKey,
     status: DeliveryStatus,
 ) {
-    let new = match status {
-        DeliveryStatus::Sent => StatusChange { rank: SENT, failed: false },
-        DeliveryStatus::Delivered => StatusChange { rank: DELIVERED, failed: false },
-        DeliveryStatus::Read => StatusChange { rank: READ, failed: false },
-        DeliveryStatus::Played => StatusChange { rank: PLAYED, failed: false },
-        DeliveryStatus::Failed => StatusChange { rank: 0, failed: true },
+    let (rank, failed) = match status {
+        DeliveryStatus::Sent => (SENT, false),
+        DeliveryStatus::Delivered => (DELIVERED, false),
+        DeliveryStatus::Read => (READ, false),
+        DeliveryStatus::Played => (PLAYED, false),
+        DeliveryStatus::Failed => (0, true),
     };
-    merge(&mut changes.statuses, (tenant.clone(), message), new, |known, new| {
+    let new = StatusChange { subject: event.subject, rank, failed };
+    merge(&mut changes.statuses, (event.tenant.clone(), message), new, |known, new| {
         known.rank = known.rank.max(new.rank);
         known.failed |= new.failed;
+        known.subject = whose(known.subject, new.subject);
     });
 }
 
@@ -198,12 +205,14 @@ fn watermark(changes: &mut ConversationChanges, event: &SealedEvent) {
         _ => (DeliveryStatus::Delivered, DELIVERED),
     };
     for message in &event.facts.messages {
-        reached(changes, &event.tenant, *message, status);
+        reached(changes, event, *message, status);
     }
     if let (Some(conversation), Some(at_ms)) = (event.conversation, event.facts.watermark_ms) {
         let key: (TenantId, ConversationId, i16) = (event.tenant.clone(), conversation, rank);
-        merge(&mut changes.watermarks, key, WatermarkChange { at_ms }, |known, new| {
+        let new = WatermarkChange { subject: event.subject, at_ms };
+        merge(&mut changes.watermarks, key, new, |known, new| {
             known.at_ms = known.at_ms.max(new.at_ms);
+            known.subject = whose(known.subject, new.subject);
         });
     }
 }

@@ -91,9 +91,10 @@ async fn conversations_are_paged_and_messages_are_in_order() {
         };
         changes.messages.insert((tenant.clone(), MessageKey::from_bytes(id(n))), change);
     }
-    changes
-        .statuses
-        .insert((tenant.clone(), MessageKey::from_bytes(id(2))), StatusChange { rank: 2, failed: false });
+    changes.statuses.insert(
+        (tenant.clone(), MessageKey::from_bytes(id(2))),
+        StatusChange { subject: Some(people[4]), rank: 2, failed: false },
+    );
     let moved =
         rig.projector.apply_conversation(&step("conversation", "events", 0, 1), &changes).await.unwrap();
     assert_eq!(moved, Moved::Applied);

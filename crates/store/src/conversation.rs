@@ -113,6 +113,8 @@ pub struct EditChange {
 /// A message was taken back; terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeletionChange {
+    /// Whose it is, as in [`ConversationChange`].
+    pub subject: Option<SubjectId>,
     /// The first time it was said, Unix milliseconds.
     pub at_ms: i64,
 }
@@ -174,6 +176,8 @@ pub struct AttachmentOutcome {
 /// How far a sent message came; only rises.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StatusChange {
+    /// Whose it is, as in [`ConversationChange`]: a status may come of a message that never had a row.
+    pub subject: Option<SubjectId>,
     /// 0 none, 1 sent, 2 delivered, 3 read, 4 played.
     pub rank: i16,
     /// It was reported failed.
@@ -183,6 +187,8 @@ pub struct StatusChange {
 /// Everything up to here; only rises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WatermarkChange {
+    /// Whose it is, as in [`ConversationChange`].
+    pub subject: Option<SubjectId>,
     /// Unix milliseconds.
     pub at_ms: i64,
 }
@@ -241,6 +247,17 @@ fn tenants<'a>(keys: impl Iterator<Item = &'a TenantId>) -> Vec<&'a str> {
     keys.map(TenantId::as_str).collect()
 }
 
+fn subjects<'a>(rows: impl Iterator<Item = Option<&'a SubjectId>>) -> Vec<Option<&'a [u8]>> {
+    rows.map(|subject| subject.map(|subject| subject.as_bytes().as_slice())).collect()
+}
+
+/// Whose a row is that may be of nobody, of one, or of several: the value to set.
+fn whose(row: &str, several: &str) -> String {
+    format!(
+        "CASE WHEN {row}.subject_id <> excluded.subject_id THEN {several} ELSE COALESCE({row}.subject_id, excluded.subject_id) END"
+    )
+}
+
 async fn conversations(
     transaction: &Transaction<'_>,
     changes: &ConversationChanges,
@@ -250,20 +267,21 @@ async fn conversations(
     let ids: Vec<&[u8]> = rows.keys().map(|(_, id)| id.as_bytes().as_slice()).collect();
     let channels: Vec<&str> = rows.values().map(|row| row.channel).collect();
     let assets: Vec<&str> = rows.values().map(|row| row.asset.as_str()).collect();
-    let subjects: Vec<Option<&[u8]>> =
-        rows.values().map(|row| row.subject.as_ref().map(|subject| subject.as_bytes().as_slice())).collect();
+    let subjects = subjects(rows.values().map(|row| row.subject.as_ref()));
     let last: Vec<i64> = rows.values().map(|row| row.last_at_ms).collect();
-    let sql = "INSERT INTO conversation AS c (tenant_id, conversation_id, channel, asset, subject_id, last_at_ms)
+    let whose = whose("c", "$7");
+    let sql = format!(
+        "INSERT INTO conversation AS c (tenant_id, conversation_id, channel, asset, subject_id, last_at_ms)
          SELECT n.* FROM unnest($1::text[], $2::bytea[], $3::text[], $4::text[], $5::bytea[], $6::bigint[])
               AS n (tenant_id, conversation_id, channel, asset, subject_id, last_at_ms)
          WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.tenant_id = n.tenant_id AND f.subject_id = n.subject_id)
          ON CONFLICT (tenant_id, conversation_id) DO UPDATE
-         SET last_at_ms = GREATEST(c.last_at_ms, excluded.last_at_ms), 
-             subject_id = CASE WHEN c.subject_id <> excluded.subject_id THEN $7 ELSE COALESCE(c.subject_id, excluded.subject_id) END
-         WHERE excluded.last_at_ms > c.last_at_ms OR (excluded.subject_id IS NOT NULL AND excluded.subject_id IS DISTINCT FROM c.subject_id)";
+         SET last_at_ms = GREATEST(c.last_at_ms, excluded.last_at_ms), subject_id = {whose}
+         WHERE excluded.last_at_ms > c.last_at_ms OR (excluded.subject_id IS NOT NULL AND excluded.subject_id IS DISTINCT FROM c.subject_id)"
+    );
     let several = SEVERAL.as_bytes().as_slice();
     let columns: [&(dyn ToSql + Sync); 7] = [&tenants, &ids, &channels, &assets, &subjects, &last, &several];
-    run(transaction, sql, rows.len(), &columns).await
+    run(transaction, &sql, rows.len(), &columns).await
 }
 
 async fn contacts(transaction: &Transaction<'_>, changes: &ConversationChanges) -> Result<(), StoreError> {
@@ -288,10 +306,17 @@ async fn deletions(transaction: &Transaction<'_>, changes: &ConversationChanges)
     let tenants = tenants(rows.keys().map(|(tenant, _)| tenant));
     let ids: Vec<&[u8]> = rows.keys().map(|(_, id)| id.as_bytes().as_slice()).collect();
     let at: Vec<i64> = rows.values().map(|row| row.at_ms).collect();
-    let sql = "INSERT INTO message_deletion AS d (tenant_id, message_id, at_ms)
-         SELECT * FROM unnest($1::text[], $2::bytea[], $3::bigint[])
-         ON CONFLICT (tenant_id, message_id) DO UPDATE SET at_ms = excluded.at_ms WHERE excluded.at_ms < d.at_ms";
-    run(transaction, sql, rows.len(), &[&tenants, &ids, &at]).await?;
+    let subjects = subjects(rows.values().map(|row| row.subject.as_ref()));
+    let whose = whose("d", "$5");
+    let sql = format!(
+        "INSERT INTO message_deletion AS d (tenant_id, message_id, at_ms, subject_id)
+         SELECT n.* FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bytea[]) AS n (tenant_id, message_id, at_ms, subject_id)
+         WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.tenant_id = n.tenant_id AND f.subject_id = n.subject_id)
+         ON CONFLICT (tenant_id, message_id) DO UPDATE SET at_ms = LEAST(d.at_ms, excluded.at_ms), subject_id = {whose}
+         WHERE excluded.at_ms < d.at_ms OR (excluded.subject_id IS NOT NULL AND excluded.subject_id IS DISTINCT FROM d.subject_id)"
+    );
+    let several = SEVERAL.as_bytes().as_slice();
+    run(transaction, &sql, rows.len(), &[&tenants, &ids, &at, &subjects, &several]).await?;
     for table in ["message", "message_edit"] {
         let sql = format!(
             "UPDATE {table} m SET content = '' FROM unnest($1::text[], $2::bytea[]) AS d (tenant_id, message_id)
@@ -307,8 +332,7 @@ async fn messages(transaction: &Transaction<'_>, changes: &ConversationChanges) 
     let tenants = tenants(rows.keys().map(|(tenant, _)| tenant));
     let ids: Vec<&[u8]> = rows.keys().map(|(_, id)| id.as_bytes().as_slice()).collect();
     let conversations: Vec<&[u8]> = rows.values().map(|row| row.conversation.as_bytes().as_slice()).collect();
-    let subjects: Vec<Option<&[u8]>> =
-        rows.values().map(|row| row.subject.as_ref().map(|subject| subject.as_bytes().as_slice())).collect();
+    let subjects = subjects(rows.values().map(|row| row.subject.as_ref()));
     let events: Vec<&[u8]> = rows.values().map(|row| row.event.as_bytes().as_slice()).collect();
     let directions: Vec<&str> = rows.values().map(|row| row.direction).collect();
     let kinds: Vec<&str> = rows.values().map(|row| row.kind.as_str()).collect();
@@ -338,8 +362,7 @@ async fn edits(transaction: &Transaction<'_>, changes: &ConversationChanges) -> 
     let ids: Vec<&[u8]> = rows.keys().map(|(_, id)| id.as_bytes().as_slice()).collect();
     let revisions: Vec<i64> = rows.values().map(|row| row.revision).collect();
     let at: Vec<i64> = rows.values().map(|row| row.at_ms).collect();
-    let subjects: Vec<Option<&[u8]>> =
-        rows.values().map(|row| row.subject.as_ref().map(|subject| subject.as_bytes().as_slice())).collect();
+    let subjects = subjects(rows.values().map(|row| row.subject.as_ref()));
     let events: Vec<&[u8]> = rows.values().map(|row| row.event.as_bytes().as_slice()).collect();
     let content: Vec<&[u8]> = rows.values().map(|row| row.content.as_slice()).collect();
     let sql = "INSERT INTO message_edit AS e (tenant_id, message_id, revision, at_ms, event_id, content, subject_id)
@@ -366,8 +389,7 @@ async fn reactions(transaction: &Transaction<'_>, changes: &ConversationChanges)
         .collect();
     let directions: Vec<&str> = rows.values().map(|row| row.direction).collect();
     let at: Vec<i64> = rows.values().map(|row| row.at_ms).collect();
-    let subjects: Vec<Option<&[u8]>> =
-        rows.values().map(|row| row.subject.as_ref().map(|subject| subject.as_bytes().as_slice())).collect();
+    let subjects = subjects(rows.values().map(|row| row.subject.as_ref()));
     let events: Vec<&[u8]> = rows.values().map(|row| row.event.as_bytes().as_slice()).collect();
     let content: Vec<Option<&[u8]>> = rows.values().map(|row| row.content.as_deref()).collect();
     let sql = "INSERT INTO reaction AS r (tenant_id, message_id, actor, direction, at_ms, event_id, content, subject_id)
@@ -389,12 +411,20 @@ async fn statuses(transaction: &Transaction<'_>, changes: &ConversationChanges) 
     let ids: Vec<&[u8]> = rows.keys().map(|(_, id)| id.as_bytes().as_slice()).collect();
     let ranks: Vec<i16> = rows.values().map(|row| row.rank).collect();
     let failed: Vec<bool> = rows.values().map(|row| row.failed).collect();
-    let sql = "INSERT INTO status AS s (tenant_id, message_id, rank, failed)
-         SELECT * FROM unnest($1::text[], $2::bytea[], $3::smallint[], $4::boolean[])
+    let subjects = subjects(rows.values().map(|row| row.subject.as_ref()));
+    let whose = whose("s", "$6");
+    let sql = format!(
+        "INSERT INTO status AS s (tenant_id, message_id, rank, failed, subject_id)
+         SELECT n.* FROM unnest($1::text[], $2::bytea[], $3::smallint[], $4::boolean[], $5::bytea[])
+              AS n (tenant_id, message_id, rank, failed, subject_id)
+         WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.tenant_id = n.tenant_id AND f.subject_id = n.subject_id)
          ON CONFLICT (tenant_id, message_id) DO UPDATE
-         SET rank = GREATEST(s.rank, excluded.rank), failed = s.failed OR excluded.failed
-         WHERE excluded.rank > s.rank OR (excluded.failed AND NOT s.failed)";
-    run(transaction, sql, rows.len(), &[&tenants, &ids, &ranks, &failed]).await
+         SET rank = GREATEST(s.rank, excluded.rank), failed = s.failed OR excluded.failed, subject_id = {whose}
+         WHERE excluded.rank > s.rank OR (excluded.failed AND NOT s.failed)
+            OR (excluded.subject_id IS NOT NULL AND excluded.subject_id IS DISTINCT FROM s.subject_id)"
+    );
+    let several = SEVERAL.as_bytes().as_slice();
+    run(transaction, &sql, rows.len(), &[&tenants, &ids, &ranks, &failed, &subjects, &several]).await
 }
 
 async fn watermarks(transaction: &Transaction<'_>, changes: &ConversationChanges) -> Result<(), StoreError> {
@@ -403,18 +433,25 @@ async fn watermarks(transaction: &Transaction<'_>, changes: &ConversationChanges
     let ids: Vec<&[u8]> = rows.keys().map(|(_, id, _)| id.as_bytes().as_slice()).collect();
     let ranks: Vec<i16> = rows.keys().map(|(_, _, rank)| *rank).collect();
     let at: Vec<i64> = rows.values().map(|row| row.at_ms).collect();
-    let sql = "INSERT INTO watermark AS w (tenant_id, conversation_id, rank, at_ms)
-         SELECT * FROM unnest($1::text[], $2::bytea[], $3::smallint[], $4::bigint[])
-         ON CONFLICT (tenant_id, conversation_id, rank) DO UPDATE SET at_ms = excluded.at_ms WHERE excluded.at_ms > w.at_ms";
-    run(transaction, sql, rows.len(), &[&tenants, &ids, &ranks, &at]).await
+    let subjects = subjects(rows.values().map(|row| row.subject.as_ref()));
+    let whose = whose("w", "$6");
+    let sql = format!(
+        "INSERT INTO watermark AS w (tenant_id, conversation_id, rank, at_ms, subject_id)
+         SELECT n.* FROM unnest($1::text[], $2::bytea[], $3::smallint[], $4::bigint[], $5::bytea[])
+              AS n (tenant_id, conversation_id, rank, at_ms, subject_id)
+         WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.tenant_id = n.tenant_id AND f.subject_id = n.subject_id)
+         ON CONFLICT (tenant_id, conversation_id, rank) DO UPDATE SET at_ms = GREATEST(w.at_ms, excluded.at_ms), subject_id = {whose}
+         WHERE excluded.at_ms > w.at_ms OR (excluded.subject_id IS NOT NULL AND excluded.subject_id IS DISTINCT FROM w.subject_id)"
+    );
+    let several = SEVERAL.as_bytes().as_slice();
+    run(transaction, &sql, rows.len(), &[&tenants, &ids, &ranks, &at, &subjects, &several]).await
 }
 
 async fn attachments(transaction: &Transaction<'_>, changes: &ConversationChanges) -> Result<(), StoreError> {
     let rows = &changes.attachments;
     let tenants = tenants(rows.keys().map(|(tenant, _)| tenant));
     let ids: Vec<&[u8]> = rows.keys().map(|(_, id)| id.as_bytes().as_slice()).collect();
-    let subjects: Vec<Option<&[u8]>> =
-        rows.values().map(|row| row.subject.as_ref().map(|subject| subject.as_bytes().as_slice())).collect();
+    let subjects = subjects(rows.values().map(|row| row.subject.as_ref()));
     let named = || rows.values().map(|row| row.named.as_ref());
     let messages: Vec<Option<&[u8]>> =
         named().map(|name| name.map(|name| name.message.as_bytes().as_slice())).collect();

@@ -9,13 +9,16 @@ use crate::{StoreError, ViewsDb, rebuild};
 
 /// Every row of a person: what hangs on their messages first, so that it can still be told whose it is. A message that they
 /// reacted to stays; their reaction goes.
-const OF_PERSON: [&str; 11] = [
+const OF_PERSON: [&str; 14] = [
     "DELETE FROM status s USING message m WHERE s.tenant_id = $1 AND m.tenant_id = $1 AND m.message_id = s.message_id AND m.subject_id = $2",
     "DELETE FROM message_deletion d USING message m WHERE d.tenant_id = $1 AND m.tenant_id = $1 AND m.message_id = d.message_id AND m.subject_id = $2",
     "DELETE FROM message_edit e USING message m WHERE e.tenant_id = $1 AND m.tenant_id = $1 AND m.message_id = e.message_id AND m.subject_id = $2",
     "DELETE FROM reaction r USING message m WHERE r.tenant_id = $1 AND m.tenant_id = $1 AND m.message_id = r.message_id AND m.subject_id = $2",
     "DELETE FROM watermark w USING conversation c WHERE w.tenant_id = $1 AND c.tenant_id = $1 AND c.conversation_id = w.conversation_id AND c.subject_id = $2",
     "DELETE FROM message WHERE tenant_id = $1 AND subject_id = $2",
+    "DELETE FROM message_deletion WHERE tenant_id = $1 AND subject_id = $2",
+    "DELETE FROM status WHERE tenant_id = $1 AND subject_id = $2",
+    "DELETE FROM watermark WHERE tenant_id = $1 AND subject_id = $2",
     "DELETE FROM message_edit WHERE tenant_id = $1 AND subject_id = $2",
     "DELETE FROM reaction WHERE tenant_id = $1 AND (subject_id = $2 OR actor = $2)",
     "DELETE FROM conversation WHERE tenant_id = $1 AND subject_id = $2",
@@ -25,7 +28,10 @@ const OF_PERSON: [&str; 11] = [
 
 const LEFT_OF_PERSON: &str = "SELECT (SELECT count(*) FROM message WHERE tenant_id = $1 AND subject_id = $2)
     + (SELECT count(*) FROM message_edit WHERE tenant_id = $1 AND subject_id = $2)
-    + (SELECT count(*) FROM reaction WHERE tenant_id = $1 AND subject_id = $2)
+    + (SELECT count(*) FROM message_deletion WHERE tenant_id = $1 AND subject_id = $2)
+    + (SELECT count(*) FROM status WHERE tenant_id = $1 AND subject_id = $2)
+    + (SELECT count(*) FROM watermark WHERE tenant_id = $1 AND subject_id = $2)
+    + (SELECT count(*) FROM reaction WHERE tenant_id = $1 AND (subject_id = $2 OR actor = $2))
     + (SELECT count(*) FROM conversation WHERE tenant_id = $1 AND subject_id = $2)
     + (SELECT count(*) FROM contact WHERE tenant_id = $1 AND subject_id = $2)
     + (SELECT count(*) FROM attachment WHERE tenant_id = $1 AND subject_id = $2)

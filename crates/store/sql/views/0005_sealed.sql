@@ -8,10 +8,17 @@ TRUNCATE conversation, contact, message, message_edit, message_deletion, reactio
 ALTER TABLE message ADD COLUMN subject_id bytea;
 ALTER TABLE message_edit ADD COLUMN subject_id bytea;
 ALTER TABLE reaction ADD COLUMN subject_id bytea;
+-- Zeros: about several, as in conversation.
+ALTER TABLE message_deletion ADD COLUMN subject_id bytea;
+ALTER TABLE status ADD COLUMN subject_id bytea;
+ALTER TABLE watermark ADD COLUMN subject_id bytea;
 ALTER TABLE contact ADD COLUMN event_id bytea NOT NULL;
 CREATE INDEX message_by_subject ON message (tenant_id, subject_id);
 CREATE INDEX message_edit_by_subject ON message_edit (tenant_id, subject_id);
 CREATE INDEX reaction_by_subject ON reaction (tenant_id, subject_id);
+CREATE INDEX message_deletion_by_subject ON message_deletion (tenant_id, subject_id);
+CREATE INDEX status_by_subject ON status (tenant_id, subject_id);
+CREATE INDEX watermark_by_subject ON watermark (tenant_id, subject_id);
 CREATE INDEX conversation_by_subject ON conversation (tenant_id, subject_id);
 
 -- A file that a message names, and what became of it; either may be known first.

@@ -7,7 +7,7 @@ use store::{
 };
 
 use crate::stage::{
-    ask, conversation, event, everything_of, key, message, person, stage, step, tenant, texts,
+    ROWS_EACH, ask, conversation, event, everything_of, key, message, person, stage, step, tenant, texts,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,14 +126,27 @@ async fn rows_do_not_depend_on_the_order_of_changes() {
     change(&|changes| message(changes, "a", 3, 30, "out"));
     change(&|changes| _ = changes.edits.insert(at(1), edit(1, "first edit")));
     change(&|changes| _ = changes.edits.insert(at(1), edit(2, "second edit")));
-    change(&|changes| _ = changes.deletions.insert(at(2), DeletionChange { at_ms: 40 }));
-    change(&|changes| _ = changes.edits.insert(at(2), edit(1, "too late")));
-    change(&|changes| _ = changes.statuses.insert(at(1), StatusChange { rank: 3, failed: false }));
-    change(&|changes| _ = changes.statuses.insert(at(1), StatusChange { rank: 1, failed: true }));
-    change(&|changes| _ = changes.statuses.insert(at(3), StatusChange { rank: 0, failed: true }));
-    change(&|changes| _ = changes.statuses.insert(at(3), StatusChange { rank: 1, failed: false }));
     change(&|changes| {
-        changes.watermarks.insert((tenant("a"), conversation(1), 2), WatermarkChange { at_ms: 20 });
+        _ = changes.deletions.insert(at(2), DeletionChange { subject: Some(person(1)), at_ms: 40 })
+    });
+    change(&|changes| _ = changes.edits.insert(at(2), edit(1, "too late")));
+    change(&|changes| {
+        _ = changes.statuses.insert(at(1), StatusChange { subject: Some(person(1)), rank: 3, failed: false })
+    });
+    change(&|changes| {
+        _ = changes.statuses.insert(at(1), StatusChange { subject: None, rank: 1, failed: true })
+    });
+    change(&|changes| {
+        _ = changes.statuses.insert(at(3), StatusChange { subject: Some(person(1)), rank: 0, failed: true })
+    });
+    change(&|changes| {
+        _ = changes.statuses.insert(at(3), StatusChange { subject: Some(person(2)), rank: 1, failed: false })
+    });
+    change(&|changes| {
+        changes.watermarks.insert(
+            (tenant("a"), conversation(1), 2),
+            WatermarkChange { subject: Some(person(1)), at_ms: 20 },
+        );
     });
     // A file is named, failed, is stored after all; another one is never named.
     let file = |n: u8| (tenant("a"), AttachmentId::from_bytes([n; 16]));
@@ -171,6 +184,11 @@ async fn rows_do_not_depend_on_the_order_of_changes() {
         let rows = reader.messages(&tenant("a"), conversation(1), 10, None).await.unwrap();
         let files: Vec<_> = rows.iter().flat_map(|row| &row.files).collect();
         assert_eq!(files.len(), 1, "turn {turn}");
+        // One person's status stays theirs; of two people it is of several.
+        let whose =
+            ask(url, "SELECT string_agg(encode(subject_id, 'hex'), ' ' ORDER BY message_id) FROM status")
+                .unwrap();
+        assert_eq!(whose, format!("{} {}", "01".repeat(16), "00".repeat(16)), "turn {turn}");
         assert_eq!(
             (files[0].state, files[0].bytes, &files[0].reason),
             (Some(FileState::Stored), Some(9), &None)
@@ -223,7 +241,7 @@ async fn what_was_forgotten_is_not_written_again() {
         everything_of(&mut changes, n, 10);
     }
     stage.writer.apply_conversation(&step(0, 1), &changes).await.unwrap();
-    let (acme, rows_each) = (tenant("a"), 6);
+    let (acme, rows_each) = (tenant("a"), ROWS_EACH);
     assert_eq!(keeper.rows_of(&acme, person(7)).await.unwrap(), rows_each);
     assert_eq!(keeper.forget(&acme, person(7)).await.unwrap(), rows_each);
     assert_eq!(keeper.forget(&acme, person(7)).await.unwrap(), 0);

@@ -3,8 +3,9 @@
 use schemas::{AttachmentId, ConversationId, EventId, Field, MessageKey, SubjectId, TenantId};
 use secrecy::SecretString;
 use store::{
-    AttachmentChange, AttachmentName, ContactChange, ConversationChange, ConversationChanges, EditChange,
-    MessageChange, OffsetMove, ReactionChange, SealedPart, ViewsDb, ViewsRole,
+    AttachmentChange, AttachmentName, ContactChange, ConversationChange, ConversationChanges, DeletionChange,
+    EditChange, MessageChange, OffsetMove, ReactionChange, SealedPart, StatusChange, ViewsDb, ViewsRole,
+    WatermarkChange,
 };
 use testkit::Postgres;
 
@@ -112,7 +113,11 @@ pub(crate) async fn texts(db: &ViewsDb, name: &str) -> Vec<String> {
     rows.iter().map(|row| show(row).trim_end().to_owned()).collect()
 }
 
-/// A message, an edit, a reaction, a file and a profile of a person's, in a conversation of theirs.
+/// How many rows [`everything_of`] is.
+pub(crate) const ROWS_EACH: u64 = 9;
+
+/// A message, an edit, a reaction, a file, a profile, a status, a deletion and a watermark of a person's, in a conversation
+/// of theirs.
 pub(crate) fn everything_of(changes: &mut ConversationChanges, n: u8, at_ms: i64) {
     let (acme, subject) = (tenant("a"), Some(person(n)));
     let content = br#"{"text":"x"}"#.to_vec();
@@ -140,4 +145,9 @@ pub(crate) fn everything_of(changes: &mut ConversationChanges, n: u8, at_ms: i64
     let name = AttachmentName { message: key(n), event: event(n), position: 0, kind: "image".into() };
     let row = AttachmentChange { subject, named: Some(name), at_ms, ..Default::default() };
     changes.attachments.insert((acme.clone(), AttachmentId::from_bytes([n; 16])), row);
+    // What is said of a message that never had a row is theirs all the same.
+    let unseen = (acme.clone(), key(100 + n));
+    changes.deletions.insert(unseen.clone(), DeletionChange { subject, at_ms });
+    changes.statuses.insert(unseen, StatusChange { subject, rank: 2, failed: false });
+    changes.watermarks.insert((acme, conversation(n), 3), WatermarkChange { subject, at_ms });
 }
