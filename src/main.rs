@@ -11,6 +11,7 @@ mod logs;
 mod parts;
 mod rebuild;
 mod role;
+mod role_args;
 mod up;
 
 use std::process::ExitCode;

@@ -1,11 +1,9 @@
-//! Records of the `control` topic and the state they fold into: who the tenants are, which assets are theirs, which apps
-//! may deliver. Secrets are here only sealed; this crate cannot open them.
-
-use std::collections::{BTreeMap, HashMap};
+//! Records of the `control` topic: what an operator or the platform did. What they fold into is in `control_state.rs`. Secrets
+//! are here only sealed; this crate cannot open them.
 
 use serde::{Deserialize, Serialize};
 
-use crate::control_people::{CallbackKind, ErasureReason, People, Receipt};
+use crate::control_people::{CallbackKind, ErasureReason, Receipt};
 use crate::{AppId, Asset, ErasureId, RawRef, SubjectId, TenantId};
 
 /// One thing an operator, or the platform itself, did.
@@ -438,263 +436,19 @@ impl SecretRole {
     }
 }
 
-/// Everything `control` says, folded up to a position.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ControlState {
-    /// Offset of the first record that is not folded in.
-    pub position: u64,
-    /// Apps by name.
-    pub apps: BTreeMap<AppId, App>,
-    /// Tenants by id.
-    pub tenants: BTreeMap<TenantId, Tenant>,
-    /// Whose each connected asset is.
-    pub routes: HashMap<Asset, Route>,
-    /// What there is to know of people.
-    pub people: People,
-    /// The offset behind the last record that asks ingest for fresh data keys.
-    pub data_keys: u64,
-}
-
-/// A client organisation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tenant {
-    /// Its name.
-    pub name: String,
-    /// Whether its events flow.
-    pub state: TenantState,
-    /// The form of its feed.
-    pub feed: FeedFormat,
-}
-
-/// Whether a tenant's events flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TenantState {
-    /// They flow.
-    Active,
-    /// They are parked.
-    Suspended,
-    /// They are parked, and what there is is destroyed when the time is over.
-    Terminated {
-        /// When, Unix milliseconds.
-        purge_at_ms: i64,
-    },
-    /// Nothing of it is left.
-    Purged,
-}
-
-impl TenantState {
-    /// The state as its one word.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Suspended => "suspended",
-            Self::Terminated { .. } => "terminated",
-            Self::Purged => "purged",
-        }
-    }
-}
-
-/// Whose an asset is, and since when.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
-    /// The owner.
-    pub tenant: TenantId,
-    /// Offset in `control` of the connect.
-    pub since: u64,
-}
-
-impl ControlState {
-    /// Folds the record at `offset`. A record already folded in changes nothing.
-    pub fn apply(&mut self, offset: u64, record: &ControlRecord) {
-        if offset < self.position {
-            return;
-        }
-        self.position = offset + 1;
-        match &record.action {
-            Action::AppAdded(app) | Action::AppRotated(app) => {
-                self.apps.insert(app.id.clone(), app.clone());
-            }
-            Action::AppRemoved { app } => {
-                self.apps.remove(app);
-            }
-            Action::TenantAdded { tenant, name } => {
-                let known = self.tenants.entry(tenant.clone()).or_insert_with(|| Tenant {
-                    name: String::new(),
-                    state: TenantState::Active,
-                    feed: FeedFormat::Clear,
-                });
-                known.name.clone_from(name);
-            }
-            Action::TenantSuspended { tenant } => self.set_state(tenant, TenantState::Suspended),
-            Action::TenantResumed { tenant } => self.set_state(tenant, TenantState::Active),
-            Action::TenantTerminated { tenant, purge_at_ms } => {
-                self.set_state(tenant, TenantState::Terminated { purge_at_ms: *purge_at_ms });
-            }
-            Action::TenantPurged { tenant, .. } => {
-                if let Some(known) = self.tenants.get_mut(tenant) {
-                    known.state = TenantState::Purged;
-                    known.feed = FeedFormat::Clear;
-                }
-                self.routes.retain(|_, route| route.tenant != *tenant);
-            }
-            Action::TenantFeedSet { tenant, feed } => {
-                if let Some(known) = self.tenants.get_mut(tenant) {
-                    known.feed = feed.clone();
-                }
-            }
-            Action::AssetConnected { tenant, asset } => {
-                // The first connection wins: the console refuses a second one, and of two that race the later one is void.
-                self.routes
-                    .entry(asset.clone())
-                    .or_insert_with(|| Route { tenant: tenant.clone(), since: offset });
-            }
-            Action::AssetDisconnected { tenant, asset } => {
-                if self.routes.get(asset).is_some_and(|route| route.tenant == *tenant) {
-                    self.routes.remove(asset);
-                }
-            }
-            Action::ErasureRequested { .. }
-            | Action::SubjectShredded { .. }
-            | Action::SubjectErased { .. }
-            | Action::SubjectRestricted { .. }
-            | Action::SubjectHeld { .. }
-            | Action::SubjectCorrected { .. }
-            | Action::CallbackReceived { .. }
-            | Action::CallbackAnswered { .. } => self.people.apply(offset, record),
-            Action::KeysRotated { level: KeyLevel::Data, .. } => self.data_keys = offset + 1,
-            // Whoever remembers keys reads them again.
-            Action::KeysRotated { .. } | Action::BackupRestored { .. } => self.people.evictions = offset + 1,
-            Action::QuarantineRedriven { .. }
-            | Action::HolesRerouted { .. }
-            | Action::AssetTokenSet { .. }
-            | Action::SubjectExported { .. }
-            | Action::RetentionSwept { .. }
-            | Action::BackupCreated { .. }
-            | Action::BackupExpired { .. }
-            | Action::ViewRebuilt { .. } => {}
-        }
-    }
-
-    /// Counts a record this version cannot read as folded, so the position stays true.
-    pub fn skip(&mut self, offset: u64) {
-        self.position = self.position.max(offset + 1);
-    }
-
-    /// The active tenant that owns the first of `assets` that is connected, and that asset.
-    pub fn route<'a>(&self, assets: &'a [Asset]) -> Option<(&'a Asset, &TenantId)> {
-        let (asset, route) = assets.iter().find_map(|asset| Some((asset, self.routes.get(asset)?)))?;
-        let active =
-            self.tenants.get(&route.tenant).is_some_and(|tenant| tenant.state == TenantState::Active);
-        active.then_some((asset, &route.tenant))
-    }
-
-    fn set_state(&mut self, tenant: &TenantId, state: TenantState) {
-        if let Some(known) = self.tenants.get_mut(tenant) {
-            // Nothing brings back what was destroyed.
-            if known.state != TenantState::Purged {
-                known.state = state;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn fold(actions: Vec<Action>) -> ControlState {
-        let mut state = ControlState::default();
-        for (offset, action) in (0..).zip(actions) {
-            state.apply(offset, &ControlRecord { at_ms: 0, actor: "admin".to_owned(), action });
-        }
-        state
-    }
-
-    fn tenant(name: &str) -> TenantId {
-        name.parse().unwrap()
-    }
-
-    fn added(name: &str) -> Action {
-        Action::TenantAdded { tenant: tenant(name), name: name.to_owned() }
-    }
-
-    fn connected(name: &str, asset: &str) -> Action {
-        Action::AssetConnected { tenant: tenant(name), asset: asset.parse().unwrap() }
-    }
-
-    #[track_caller]
-    fn check(actions: Vec<Action>, assets: &[&str], expected: Option<(&str, &str)>) {
-        let assets: Vec<Asset> = assets.iter().map(|asset| asset.parse().unwrap()).collect();
-        let state = fold(actions);
-        let found = state.route(&assets).map(|(asset, tenant)| (asset.to_string(), tenant.to_string()));
-        assert_eq!(found, expected.map(|(asset, tenant)| (asset.to_owned(), tenant.to_owned())));
-    }
-
-    #[test]
-    fn an_item_goes_to_the_owner_of_its_most_specific_connected_asset() {
-        let two = || vec![added("a"), added("b"), connected("a", "waba:900"), connected("b", "whatsapp:111")];
-        check(two(), &["whatsapp:111", "waba:900"], Some(("whatsapp:111", "b")));
-        check(two(), &["whatsapp:112", "waba:900"], Some(("waba:900", "a")));
-        check(two(), &["whatsapp:112", "waba:901"], None);
-        check(two(), &["messenger:111"], None);
-        check(two(), &[], None);
-    }
-
-    #[test]
-    fn suspended_and_unknown_tenants_get_nothing() {
-        let suspended = || {
-            let suspend = Action::TenantSuspended { tenant: tenant("a") };
-            vec![added("a"), connected("a", "messenger:2"), suspend]
-        };
-        check(suspended(), &["messenger:2"], None);
-        let mut resumed = suspended();
-        resumed.push(Action::TenantResumed { tenant: tenant("a") });
-        check(resumed, &["messenger:2"], Some(("messenger:2", "a")));
-        let mut renamed = suspended();
-        renamed.push(added("a"));
-        check(renamed, &["messenger:2"], None);
-        check(vec![connected("a", "messenger:2")], &["messenger:2"], None);
-    }
-
-    #[test]
-    fn of_two_connections_the_first_holds_until_its_owner_disconnects() {
-        let disconnected = |name: &str| Action::AssetDisconnected {
-            tenant: tenant(name),
-            asset: "messenger:2".parse().unwrap(),
-        };
-        let both =
-            || vec![added("a"), added("b"), connected("a", "messenger:2"), connected("b", "messenger:2")];
-        check(both(), &["messenger:2"], Some(("messenger:2", "a")));
-        let mut by_another = both();
-        by_another.push(disconnected("b"));
-        check(by_another, &["messenger:2"], Some(("messenger:2", "a")));
-        let mut moved = both();
-        moved.extend([disconnected("a"), connected("b", "messenger:2")]);
-        check(moved, &["messenger:2"], Some(("messenger:2", "b")));
-    }
-
-    #[test]
-    fn a_repeated_record_changes_nothing() {
-        let mut state = fold(vec![added("a"), connected("a", "messenger:2")]);
-        let before = state.clone();
-        let record = ControlRecord {
-            at_ms: 0,
-            actor: "admin".to_owned(),
-            action: Action::TenantSuspended { tenant: tenant("a") },
-        };
-        state.apply(1, &record);
-        assert_eq!(state, before);
-        state.skip(5);
-        assert_eq!(state.position, 6);
-    }
 
     #[test]
     fn records_survive_json() {
         let record = ControlRecord {
             at_ms: 7,
             actor: "admin".to_owned(),
-            action: connected("a", "instagram:17841400000000001"),
+            action: Action::AssetConnected {
+                tenant: "a".parse().unwrap(),
+                asset: "instagram:17841400000000001".parse().unwrap(),
+            },
         };
         let json = serde_json::to_string(&record).unwrap();
         let expected = r#"{"at_ms":7,"actor":"admin","action":"asset_connected","tenant":"a","asset":"instagram:17841400000000001"}"#;

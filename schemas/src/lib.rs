@@ -8,6 +8,7 @@
 mod content;
 mod control;
 mod control_people;
+mod control_state;
 mod event;
 mod facts;
 mod id;
@@ -33,13 +34,11 @@ pub use content::{
     Location, MessageContent, Order, OrderItem, PlatformError, Postback, Pricing, Reaction, Referral,
     ReplyTo, Source, Status, Unrecognized, Watermark,
 };
-pub use control::{
-    Action, App, AppSecret, ControlRecord, ControlState, FeedFormat, KeyLevel, Route, SecretRole, Tenant,
-    TenantState,
-};
+pub use control::{Action, App, AppSecret, ControlRecord, FeedFormat, KeyLevel, SecretRole};
 pub use control_people::{
     Callback, CallbackKind, Erasure, ErasureReason, ErasureState, People, Person, Receipt,
 };
+pub use control_state::{ControlState, Route, Tenant, TenantState};
 pub use event::{Direction, Event, EventContext, Kind};
 pub use facts::{Facts, FileFact};
 pub use id::{

@@ -90,17 +90,17 @@ enum Command {
     /// How far each part has come
     Status(verify::StatusArgs),
     /// Make or update the databases of the roles
-    Migrate(crate::role::MigrateArgs),
+    Migrate(crate::role_args::MigrateArgs),
     /// Role: receive webhooks (on Kafka)
-    Ingest(crate::role::IngestArgs),
+    Ingest(crate::role_args::IngestArgs),
     /// Role: split and route deliveries (on Kafka)
-    Router(crate::role::RouterArgs),
+    Router(crate::role_args::RouterArgs),
     /// Role: fold events into views (on Kafka)
-    Projector(crate::role::ProjectorArgs),
+    Projector(crate::role_args::ProjectorArgs),
     /// Role: fetch and store what people attach (on Kafka)
-    Attachments(crate::role::AttachmentsArgs),
+    Attachments(crate::role_args::AttachmentsArgs),
     /// Role: serve the admin API, and do what it is asked (on Kafka)
-    Console(crate::role::ConsoleArgs),
+    Console(crate::role_args::ConsoleArgs),
 }
 
 /// Reads the command line and does what it says.
@@ -109,7 +109,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli.command,
         Err(error) => {
             // A role without a log: which one it could have is more than that other flags are missing too.
-            if let Some(failure) = crate::role::without_log(&error, std::env::args().skip(1)) {
+            if let Some(failure) = crate::role_args::without_log(&error, std::env::args().skip(1)) {
                 print::failure(&failure);
                 return failure.exit.into();
             }
@@ -204,7 +204,7 @@ mod tests {
     fn a_role_without_a_log_is_told_which_it_could_have() {
         let refused = |line: &str| {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
-            crate::role::without_log(&error, line.split(' ').skip(1).map(ToOwned::to_owned))
+            crate::role_args::without_log(&error, line.split(' ').skip(1).map(ToOwned::to_owned))
         };
         for role in ["ingest", "router", "projector", "attachments", "console"] {
             let failure = refused(&format!("tidings {role}")).unwrap();
