@@ -7,8 +7,9 @@ use console::{RebuildRefusal, Rebuilder};
 use control::ControlPlane;
 use eventlog::EventLog;
 use projector::{RebuildConfig, RebuildParts};
-use schemas::{TenantState, Topics};
+use schemas::Topics;
 use secrecy::SecretString;
+use service::Clock;
 
 /// Makes the conversation view of this database anew from this log.
 pub(crate) fn rebuilder(
@@ -16,14 +17,11 @@ pub(crate) fn rebuilder(
     log: EventLog,
     topics: Topics,
     plane: ControlPlane,
+    clock: Clock,
 ) -> Rebuilder {
     Rebuilder::new(move |dry_run| {
-        let plane = plane.clone();
-        let ended = move || {
-            let state = plane.state();
-            let gone = state.tenants.iter().filter(|(_, tenant)| tenant.state == TenantState::Purged);
-            gone.map(|(tenant, _)| tenant.clone()).collect()
-        };
+        let (plane, clock) = (plane.clone(), clock.clone());
+        let ended = move || plane.state().ended(clock.now_ms()).cloned().collect();
         let parts = RebuildParts {
             views: views.clone(),
             log: log.clone(),

@@ -183,7 +183,8 @@ pub(crate) async fn console(args: ConsoleArgs) -> Result<ExitCode, Failure> {
         registry,
         clock.clone(),
     )?;
-    config.rebuild = Some(rebuilder(args.postgres.clone(), log.clone(), topics.clone(), plane.clone()));
+    config.rebuild =
+        Some(rebuilder(args.postgres.clone(), log.clone(), topics.clone(), plane.clone(), clock.clone()));
     let console = console::Console::new(
         config,
         log.clone(),

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use schemas::{Action, ControlState, ErasureState, SubjectId, TenantId, TenantState};
+use schemas::{Action, ErasureState, SubjectId, TenantId};
 use seal::{Context, Key, SealError, StreamOpener};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -136,7 +136,8 @@ impl Keeper {
             }
         }
         let people = state.people.forgotten.iter().cloned().collect();
-        Ok(ViewsLedger { people, tenants: self.ended(&state), log })
+        let tenants = state.ended(self.steady.now_ms()).cloned().collect();
+        Ok(ViewsLedger { people, tenants, log })
     }
 
     /// Whom the keyring must not know again.
@@ -158,22 +159,8 @@ impl Keeper {
             people.entry(person.clone()).or_insert(now_ms);
         }
         let people = people.into_iter().map(|((tenant, subject), at_ms)| (tenant, subject, at_ms)).collect();
-        Ok(KeyringLedger { people, tenants: self.ended(&state) })
-    }
-
-    /// Tenants of which nothing may be there any more, or soon.
-    fn ended(&self, state: &ControlState) -> Vec<TenantId> {
-        let now_ms = self.steady.now_ms();
-        let holds = |of: &TenantId| {
-            state.people.held.iter().any(|((tenant, _), until_ms)| tenant == of && *until_ms > now_ms)
-        };
-        let is_over = |tenant: &TenantId, known: TenantState| match known {
-            TenantState::Active | TenantState::Suspended => false,
-            TenantState::Terminated { purge_at_ms } => purge_at_ms <= now_ms && !holds(tenant),
-            TenantState::Purged => true,
-        };
-        let over = state.tenants.iter().filter(|(tenant, known)| is_over(tenant, known.state));
-        over.map(|(tenant, _)| tenant.clone()).collect()
+        let tenants = state.ended(self.steady.now_ms()).cloned().collect();
+        Ok(KeyringLedger { people, tenants })
     }
 
     fn is_same(&self, twice: &KeyTwice) -> bool {

@@ -115,9 +115,9 @@ impl Metrics {
             )?,
             items: counters(
                 "router_items_total",
-                "What items of deliveries became: routed to a tenant, parked because no active tenant owns their asset, quarantined",
+                "What items of deliveries became: routed to a tenant, dropped because their person was forgotten, parked because no active tenant owns their asset, quarantined",
                 "outcome",
-                &[Fate::Routed, Fate::Parked, Fate::Quarantined].map(Fate::as_str),
+                &[Fate::Routed, Fate::Forgotten, Fate::Parked, Fate::Quarantined].map(Fate::as_str),
             )?,
             quarantined: counters(
                 "router_quarantined_total",

@@ -160,6 +160,19 @@ impl ControlState {
         active.then_some((asset, &route.tenant))
     }
 
+    /// Tenants of which nothing may be there any more, or soon: their time is over and nobody of them is held.
+    pub fn ended(&self, now_ms: i64) -> impl Iterator<Item = &TenantId> {
+        let holds = move |of: &TenantId| {
+            self.people.held.iter().any(|((tenant, _), until_ms)| tenant == of && *until_ms > now_ms)
+        };
+        let is_over = move |tenant: &TenantId, state: TenantState| match state {
+            TenantState::Active | TenantState::Suspended => false,
+            TenantState::Terminated { purge_at_ms } => purge_at_ms <= now_ms && !holds(tenant),
+            TenantState::Purged => true,
+        };
+        self.tenants.iter().filter(move |(id, tenant)| is_over(id, tenant.state)).map(|(id, _)| id)
+    }
+
     fn set_state(&mut self, tenant: &TenantId, state: TenantState) {
         if let Some(known) = self.tenants.get_mut(tenant) {
             // Nothing brings back what was destroyed.
@@ -173,6 +186,7 @@ impl ControlState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SubjectId;
 
     fn fold(actions: Vec<Action>) -> ControlState {
         let mut state = ControlState::default();
@@ -243,6 +257,21 @@ mod tests {
         let mut moved = both();
         moved.extend([disconnected("a"), connected("b", "messenger:2")]);
         check(moved, &["messenger:2"], Some(("messenger:2", "b")));
+    }
+
+    #[test]
+    fn a_tenant_has_ended_when_its_time_is_over_and_nobody_of_it_is_held() {
+        let end = Action::TenantTerminated { tenant: tenant("a"), purge_at_ms: 10 };
+        let mut state = fold(vec![added("a"), added("b"), end]);
+        let ended = |state: &ControlState, now_ms| state.ended(now_ms).cloned().collect::<Vec<_>>();
+        assert_eq!(ended(&state, 9), []);
+        assert_eq!(ended(&state, 10), [tenant("a")]);
+        let person = |name: &str| (tenant(name), SubjectId::from_bytes([1; 16]));
+        state.people.held.extend([(person("a"), 15), (person("b"), 99)]);
+        assert_eq!(ended(&state, 14), []);
+        assert_eq!(ended(&state, 15), [tenant("a")]);
+        state.set_state(&tenant("b"), TenantState::Purged);
+        assert_eq!(ended(&state, 9), [tenant("b")]);
     }
 
     #[test]

@@ -202,7 +202,13 @@ pub(crate) async fn start(options: Options) -> anyhow::Result<Running> {
     let console = console::Console::new(
         console::Config {
             audit_public_key: Some(projector.audit_public_key()),
-            rebuild: Some(rebuilder(databases.views.clone(), log.clone(), topics.clone(), plane.clone())),
+            rebuild: Some(rebuilder(
+                databases.views.clone(),
+                log.clone(),
+                topics.clone(),
+                plane.clone(),
+                clock.clone(),
+            )),
             ..console::Config::new(token)
         },
         log.clone(),
