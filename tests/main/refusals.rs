@@ -24,6 +24,11 @@ async fn a_second_up_on_the_same_folder_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_role_without_kafka_is_refused() {
     for role in [
+        vec!["ingest"],
+        vec!["router"],
+        vec!["projector"],
+        vec!["attachments"],
+        vec!["console"],
         vec!["ingest", "--root-key", "/nowhere"],
         vec!["router", "--root-key", "/nowhere", "--keyring", "host=/nowhere"],
         vec!["projector", "--root-key", "/nowhere", "--postgres", "host=/nowhere", "--audit-key", "/nowhere"],
@@ -31,7 +36,7 @@ async fn a_single_role_without_kafka_is_refused() {
         let output = run(&role).await;
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{role:?}: {said}");
-        assert!(said.contains("--kafka"), "{said}");
+        assert!(said.contains("needs Kafka") && said.contains("--kafka"), "{role:?}: {said}");
     }
 }
 
