@@ -1,6 +1,6 @@
 //! What people write is readable by their client alone, and gone when they ask: through repeats, replay, rebuild and restore.
 //!
-//! `TIDINGS_PRIVACY_PEOPLE` sets how many people there are (200), a tenth of whom is forgotten.
+//! `TIDINGS_PRIVACY_PEOPLE` sets how many people there are (1000), a tenth of whom is forgotten.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -31,7 +31,7 @@ async fn meta() -> (Meta, String) {
 }
 
 fn people() -> usize {
-    std::env::var("TIDINGS_PRIVACY_PEOPLE").ok().and_then(|count| count.parse().ok()).unwrap_or(200)
+    std::env::var("TIDINGS_PRIVACY_PEOPLE").ok().and_then(|count| count.parse().ok()).unwrap_or(1000)
 }
 
 fn phone(person: usize) -> String {
@@ -66,11 +66,14 @@ fn canaries(root: &Path, words: &[String]) -> Vec<String> {
     let forms: Vec<Vec<u8>> = words
         .iter()
         .flat_map(|word| {
-            let base64 = STANDARD.encode(word);
-            let base64 = base64.trim_end_matches('=').as_bytes();
-            let whole = base64[..base64.len() / 4 * 4].to_vec();
+            // Base64 has three forms of a word, by where it stands; its first and last characters depend on what is beside it.
+            let base64 = (0..3).map(|before| {
+                let text = STANDARD.encode([&vec![b' '; before][..], word.as_bytes()].concat());
+                let until = (before + word.len()) * 8 / 6;
+                text.as_bytes()[(before * 8).div_ceil(6)..until].to_vec()
+            });
             let wide = word.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            [word.as_bytes().to_vec(), whole, hex::encode(word).into_bytes(), wide]
+            base64.chain([word.as_bytes().to_vec(), hex::encode(word).into_bytes(), wide]).collect::<Vec<_>>()
         })
         .collect();
     let search = aho_corasick::AhoCorasick::new(&forms).unwrap();
@@ -89,6 +92,22 @@ fn canaries(root: &Path, words: &[String]) -> Vec<String> {
         }
     }
     hits
+}
+
+#[test]
+fn a_canary_is_found_in_every_form() {
+    let word = "CANARYWORD00007X".to_owned();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let wide: Vec<u8> = word.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let base64 = (0..3).map(|before| STANDARD.encode(format!("{}{word}, said they", &"xyz"[..before])));
+    let forms = base64.map(String::into_bytes).chain([word.clone().into(), hex::encode(&word).into(), wide]);
+    for form in forms {
+        std::fs::write(&path, [b"before ", &form[..], b" after"].concat()).unwrap();
+        assert_eq!(canaries(folder.path(), &[word.clone()]).len(), 1, "{}", String::from_utf8_lossy(&form));
+    }
+    std::fs::write(&path, "CANARYWORD00008X").unwrap();
+    assert!(canaries(folder.path(), &[word]).is_empty());
 }
 
 /// Everything that every conversation of the tenant shows.
