@@ -102,12 +102,13 @@ fn a_canary_is_found_in_every_form() {
     let wide: Vec<u8> = word.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let base64 = (0..3).map(|before| STANDARD.encode(format!("{}{word}, said they", &"xyz"[..before])));
     let forms = base64.map(String::into_bytes).chain([word.clone().into(), hex::encode(&word).into(), wide]);
+    let words = [word.clone()];
     for form in forms {
         std::fs::write(&path, [b"before ", &form[..], b" after"].concat()).unwrap();
-        assert_eq!(canaries(folder.path(), &[word.clone()]).len(), 1, "{}", String::from_utf8_lossy(&form));
+        assert_eq!(canaries(folder.path(), &words).len(), 1, "{}", String::from_utf8_lossy(&form));
     }
     std::fs::write(&path, "CANARYWORD00008X").unwrap();
-    assert!(canaries(folder.path(), &[word]).is_empty());
+    assert!(canaries(folder.path(), &words).is_empty());
 }
 
 /// Everything that every conversation of the tenant shows.
