@@ -172,7 +172,7 @@ pub(crate) async fn console(args: ConsoleArgs) -> Result<ExitCode, Failure> {
     let keyring = role.keyring(&args.keyring, KeyringRole::Keeper, &root).await?;
     let Parts { log, plane, topics, registry, readiness, clock } = &role.parts;
     let keeper = keeper::Keeper::new(
-        keeper::Config::default(),
+        keeper::Config { edge_key_file: args.edge_key, ..keeper::Config::default() },
         log.clone(),
         plane.clone(),
         keyring,

@@ -116,6 +116,9 @@ pub(crate) struct ConsoleArgs {
     /// The keyring's database
     #[arg(long, env = "TIDINGS_KEYRING", value_name = "URL", value_parser = secret)]
     pub(crate) keyring: SecretString,
+    /// The edge key file that ingest reads on this machine: written anew whenever the root key is rotated
+    #[arg(long, env = "TIDINGS_EDGE_KEY", value_name = "FILE")]
+    pub(crate) edge_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) blobs: BlobArgs,
     #[command(flatten)]

@@ -23,7 +23,7 @@ use crate::metrics::{self, Metrics};
 use crate::problem::Problem;
 use crate::state::{Parts, Shared};
 use crate::token::{self, TokenCheck};
-use crate::{Config, api};
+use crate::{Config, access, api};
 
 const RETRY: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -113,6 +113,7 @@ impl Console {
         let (described, document) = described();
         let protected = described
             .route_layer(middleware::from_fn_with_state(self.shared.clone(), token::require))
+            .layer(middleware::from_fn(access::tell))
             .layer(middleware::from_fn_with_state(self.shared.clone(), metrics::count));
         Router::new()
             .merge(protected)

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "main/affected.rs"]
+mod affected;
 #[path = "main/api.rs"]
 mod api;
 #[path = "main/contract.rs"]

@@ -130,11 +130,22 @@ impl Client {
         path: &[&str],
         limit: usize,
     ) -> Result<Vec<T>, Failure> {
+        self.pages_of(path, &[], limit).await
+    }
+
+    /// The same of a list that a query narrows.
+    pub(crate) async fn pages_of<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        narrowed: &[(&str, &str)],
+        limit: usize,
+    ) -> Result<Vec<T>, Failure> {
         let mut all = Vec::new();
         let mut after: Option<String> = None;
         while all.len() < limit {
             let size = PAGE.min(limit - all.len()).to_string();
-            let mut query = vec![("limit", size.as_str())];
+            let mut query = narrowed.to_vec();
+            query.push(("limit", size.as_str()));
             query.extend(after.as_deref().map(|after| ("after", after)));
             let page: Page<T> = self.get(path, &query).await?;
             all.extend(page.items);

@@ -21,6 +21,7 @@ mod view;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
 
 pub(crate) use client::{Client, token};
@@ -105,6 +106,10 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
+    if let Err(cause) = no_core_files() {
+        print::failure(&Failure::from(cause));
+        return ExitCode::FAILURE;
+    }
     let command = match Cli::try_parse() {
         Ok(cli) => cli.command,
         Err(error) => {
@@ -128,6 +133,18 @@ pub(crate) fn main() -> ExitCode {
         print::failure(&failure);
         failure.exit.into()
     })
+}
+
+/// A core file would hold what people wrote, and the keys to the rest: none is written, whatever the machine's settings,
+/// and no other process of the same user reads this one's memory.
+fn no_core_files() -> anyhow::Result<()> {
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)
+        .context("the system does not let this process do without core files")?;
+    // A program that takes core files from the kernel does not mind the limit.
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_dumpable(false)
+        .context("the system does not let this process do without core files")?;
+    Ok(())
 }
 
 /// A client needs one thread, a service as many as there are.

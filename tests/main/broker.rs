@@ -20,6 +20,11 @@ impl Broker {
         Self { address, folder }
     }
 
+    /// Where it keeps its logs.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Kills it as a crash would and starts it again.
     pub(crate) async fn crash(&self) {
         let data = self.folder.path().to_str().unwrap();

@@ -6,6 +6,7 @@
 
 mod batch;
 mod broker;
+mod canary;
 mod chaos;
 mod demo;
 mod feed;

@@ -1,9 +1,8 @@
 //! What people write is readable by their client alone, and gone when they ask: through repeats, replay, rebuild and restore.
 //!
-//! `TIDINGS_PRIVACY_PEOPLE` sets how many people there are (1000), a tenth of whom is forgotten.
+//! `TIDINGS_PRIVACY_PEOPLE` sets how many people there are (1000; a tenth of that on Kafka), a tenth of whom is forgotten.
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,6 +13,8 @@ use futures::StreamExt;
 use sandbox::{Channel, Media, World, WorldConfig};
 use serde_json::{Value, json};
 
+use crate::broker::Broker;
+use crate::canary::canaries;
 use crate::meta::{Meta, TOKEN};
 use crate::process::{http, until};
 use crate::rig::{Up, delivery, whatsapp};
@@ -61,56 +62,6 @@ fn media(person: usize) -> Media {
     Media::of(&(7_000_000_000_000_002_usize + person * 6).to_string()).unwrap()
 }
 
-/// Files below `root` that hold any of these words, in clear, in base64, in hexadecimal or in UTF-16.
-fn canaries(root: &Path, words: &[String]) -> Vec<String> {
-    let forms: Vec<Vec<u8>> = words
-        .iter()
-        .flat_map(|word| {
-            // Base64 has three forms of a word, by where it stands; its first and last characters depend on what is beside it.
-            let base64 = (0..3).map(|before| {
-                let text = STANDARD.encode([&vec![b' '; before][..], word.as_bytes()].concat());
-                let until = (before + word.len()) * 8 / 6;
-                text.as_bytes()[(before * 8).div_ceil(6)..until].to_vec()
-            });
-            let wide = word.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            base64.chain([word.as_bytes().to_vec(), hex::encode(word).into_bytes(), wide]).collect::<Vec<_>>()
-        })
-        .collect();
-    let search = aho_corasick::AhoCorasick::new(&forms).unwrap();
-    let mut hits = Vec::new();
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if let Ok(bytes) = std::fs::read(&path)
-                && let Some(hit) = search.find(&bytes)
-            {
-                hits.push(format!("{}: form {}", path.display(), hit.pattern().as_usize()));
-            }
-        }
-    }
-    hits
-}
-
-#[test]
-fn a_canary_is_found_in_every_form() {
-    let word = "CANARYWORD00007X".to_owned();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("file");
-    let wide: Vec<u8> = word.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let base64 = (0..3).map(|before| STANDARD.encode(format!("{}{word}, said they", &"xyz"[..before])));
-    let forms = base64.map(String::into_bytes).chain([word.clone().into(), hex::encode(&word).into(), wide]);
-    let words = [word.clone()];
-    for form in forms {
-        std::fs::write(&path, [b"before ", &form[..], b" after"].concat()).unwrap();
-        assert_eq!(canaries(folder.path(), &words).len(), 1, "{}", String::from_utf8_lossy(&form));
-    }
-    std::fs::write(&path, "CANARYWORD00008X").unwrap();
-    assert!(canaries(folder.path(), &words).is_empty());
-}
-
 /// Everything that every conversation of the tenant shows.
 async fn shown(up: &Up) -> Vec<Value> {
     let http = http();
@@ -148,12 +99,14 @@ async fn recovered(up: &Up, people: &[usize], files: &[String]) -> usize {
     found
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_forgotten_stay_forgotten() {
-    let count = people();
+async fn forgotten(count: usize, broker: Option<Broker>) {
     let gone: Vec<usize> = (0..count).step_by(10).collect();
     let (meta, number) = meta().await;
-    let mut up = Up::start(&["--graph-url", &meta.url]).await;
+    let mut args = vec!["--graph-url", &meta.url];
+    if let Some(broker) = &broker {
+        args.extend(["--kafka", &broker.address]);
+    }
+    let mut up = Up::start(&args).await;
     up.admin.app(up.folder()).await;
     up.admin.cli(&["tenant", "add", "alpha", "--name", "Alpha"]).await;
     let key = josekit::jwk::alg::ec::EcKeyPair::generate(josekit::jwk::alg::ec::EcCurve::P256).unwrap();
@@ -195,7 +148,13 @@ async fn the_forgotten_stay_forgotten() {
     let some = [0, 1, count / 2, count - 1];
     let mut words: Vec<String> = some.iter().flat_map(|person| [word(*person), phone(*person)]).collect();
     words.extend([TOKEN.to_owned(), "CANARYCAPTION".to_owned()]);
-    let before = canaries(&up.data(), &words);
+    let data = up.data();
+    let at_rest = || {
+        let mut hits = canaries(&data, &words);
+        hits.extend(broker.iter().flat_map(|broker| canaries(broker.folder(), &words)));
+        hits
+    };
+    let before = at_rest();
     assert!(before.is_empty(), "{before:?}");
 
     let backup = up.admin.lines(&["backup", "create"]).await.remove(0)["backup"].as_str().unwrap().to_owned();
@@ -256,11 +215,22 @@ async fn the_forgotten_stay_forgotten() {
     step("rebuild", &up).await;
     up.admin.cli(&["backup", "restore", &backup]).await;
     step("restore", &up).await;
-    let after = canaries(&up.data(), &words);
+    let after = at_rest();
     assert!(after.is_empty(), "{after:?}");
     let log = std::fs::read(up.folder().join("up.log")).unwrap();
+    let opened =
+        String::from_utf8_lossy(&log).lines().filter(|line| line.contains("console::access")).count();
+    assert!(opened >= files.len(), "whoever opens something is told of: {opened}");
+    let metrics =
+        http().get(format!("{}/metrics", up.admin.url)).send().await.unwrap().bytes().await.unwrap();
+    assert!(metrics.windows(5).any(|window| window == b"alpha"), "metrics know tenants");
     for word in &words {
-        assert!(!log.windows(word.len()).any(|window| window == word.as_bytes()), "{word} in the log");
+        for (place, bytes) in [("log", &log[..]), ("metrics", &metrics[..])] {
+            assert!(
+                !bytes.windows(word.len()).any(|window| window == word.as_bytes()),
+                "{word} in the {place}"
+            );
+        }
     }
 
     // Nobody else was touched, and whoever writes again is somebody new.
@@ -279,7 +249,8 @@ async fn the_forgotten_stay_forgotten() {
     let equation = up.admin.settled(60).await;
     assert_eq!(equation["holes"], 0, "{equation}");
     println!(
-        "promise=forgotten people={count} erased={} live_meanwhile={live} rows={} objects={} records={} tried={} recovered: {} canary_hits_before=0 after=0 forgotten_repeats={}",
+        "promise=forgotten log={} people={count} erased={} live_meanwhile={live} rows={} objects={} records={} tried={} recovered: {} canary_hits_before=0 after=0 forgotten_repeats={}",
+        if broker.is_some() { "kafka" } else { "embedded" },
         gone.len(),
         total("rows"),
         total("objects"),
@@ -289,6 +260,16 @@ async fn the_forgotten_stay_forgotten() {
         equation["forgotten"],
     );
     up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_forgotten_stay_forgotten() {
+    forgotten(people(), None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_forgotten_stay_forgotten_on_kafka() {
+    forgotten(people() / 10, Some(Broker::start().await)).await;
 }
 
 /// The steps of an erasure at which the process can end; after each it goes on where it was.

@@ -18,7 +18,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `tidings ARGS…`, its standard error appended to `log`.
+    /// Starts `tidings ARGS…` in the folder of `log`, to which its standard error is appended.
     pub(crate) fn start(args: &[String], log: &Path) -> Self {
         Self::start_with(args, log, &[])
     }
@@ -28,6 +28,7 @@ impl Process {
         let stderr = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let child = Command::new(BINARY)
             .args(args)
+            .current_dir(log.parent().unwrap())
             // A test's own settings must not reach the process.
             .env_remove("TIDINGS_ADMIN")
             .env_remove("TIDINGS_TOKEN_FILE")

@@ -1,6 +1,7 @@
 //! The routes, a file per noun. Each route is registered together with its entry in the OpenAPI document, so neither can
 //! be there without the other.
 
+mod affected;
 mod apps;
 mod assets;
 mod attachments;
@@ -8,6 +9,7 @@ mod audit;
 mod conversations;
 mod events;
 mod ledger;
+mod names;
 mod paging;
 mod people;
 mod quarantine;
@@ -55,6 +57,8 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(audit::of_platform))
         .routes(routes!(audit::of_tenant))
         .routes(routes!(audit::verify))
+        .routes(routes!(affected::tenants))
+        .routes(routes!(affected::people))
         .routes(routes!(ledger::verify))
         .routes(routes!(replay::replay))
         .routes(routes!(upkeep::plan))

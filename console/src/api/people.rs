@@ -15,6 +15,7 @@ use serde::Deserialize;
 use store::{ConversationRow, MessageCursor, MessageRow};
 use utoipa::IntoParams;
 
+use crate::api::names::{is_name, what_a_name_is, without_card_number};
 use crate::extract::{Asked, Given, Named};
 use crate::open::Opener;
 use crate::problem::Problem;
@@ -30,7 +31,6 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const DUE_DAYS: i64 = 30;
 /// A hold that nobody renews ends.
 const MOST_DAYS: u32 = 366;
-const MAX_NAME_CHARS: usize = 200;
 const MAX_VALUE_CHARS: usize = 256;
 /// How long a request may wait for an erasure.
 const MOST_WAIT: Duration = Duration::from_secs(600);
@@ -220,17 +220,14 @@ pub(super) async fn correct(
 ) -> Result<Json<PersonFound>, Problem> {
     known(&shared, &tenant, subject).await?;
     let given = ContactProfile { name: given.name, username: given.username };
-    let fits = |text: &String| {
-        (1..=MAX_NAME_CHARS).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-    };
-    if given == ContactProfile::default() || ![&given.name, &given.username].into_iter().flatten().all(fits) {
+    let texts = || [&given.name, &given.username].into_iter().flatten();
+    if given == ContactProfile::default() || !texts().all(|text| is_name(text)) {
         return Err(Problem::bad_request(
-            format!(
-                "a correction is a name, a user name or both, of 1 to {MAX_NAME_CHARS} printable characters"
-            ),
+            format!("a correction is a name, a user name or both, of {}", what_a_name_is()),
             "`tidings person correct TENANT SUBJECT --name NAME`",
         ));
     }
+    texts().map(String::as_str).try_for_each(without_card_number)?;
     let opener = Opener::of(&shared.keyring, &tenant, [&Some(subject)]).await?;
     let key = opener.key(subject).ok_or_else(|| nobody(&tenant, subject))?;
     let json = serde_json::to_vec(&given).expect("a profile is plain data");

@@ -6,12 +6,12 @@ use axum::http::StatusCode;
 use schemas::{Action, ControlState, FeedFormat, Tenant, TenantId, TenantState};
 use seal::FeedKey;
 
+use crate::api::names::{is_name, what_a_name_is, without_card_number};
 use crate::extract::{Given, Named};
 use crate::problem::Problem;
 use crate::state::Shared;
 use crate::wire::{self, FeedAnswer, List, NewTenant, SetFeed, TenantAnswer, Terminate};
 
-const MAX_NAME_CHARS: usize = 200;
 /// How long an ended tenant is kept unless somebody says otherwise (`reliability.md` P10).
 const NOTICE_DAYS: u32 = 30;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -37,12 +37,13 @@ pub(super) async fn add(
     Given(given): Given<NewTenant>,
 ) -> Result<(StatusCode, Json<TenantAnswer>), Problem> {
     let name = given.name.trim();
-    if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
+    if !is_name(name) {
         return Err(Problem::bad_request(
-            format!("a tenant's name is 1 to {MAX_NAME_CHARS} printable characters"),
+            format!("a tenant's name is {}", what_a_name_is()),
             "give the organisation's name: `tidings tenant add TENANT --name NAME`",
         ));
     }
+    [name, given.id.as_str()].into_iter().try_for_each(without_card_number)?;
     if let Some(known) = shared.plane.caught_up().await?.tenants.get(&given.id)
         && known.state == TenantState::Purged
     {

@@ -17,8 +17,8 @@ pub use people::{
     Restrict,
 };
 pub use report::{
-    AuditEntry, AuditVerdict, ChainVerdict, LogPosition, LossEquation, Quarantined, QuarantinedDetail,
-    Redrive, Redriven, Replay, Replayed, Status, TenantEquation,
+    AffectedPerson, AffectedTenant, AuditEntry, AuditVerdict, ChainVerdict, LogPosition, LossEquation,
+    Quarantined, QuarantinedDetail, Redrive, Redriven, Replay, Replayed, Span, Status, TenantEquation,
 };
 pub use upkeep::{
     Backup, NewBackup, Rebuild, Rebuilt, Restored, RetentionRow, Rotate, Rotated, Sweep, Swept,

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::time;
+
 /// A delivery that could not be used.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Quarantined {
@@ -87,6 +89,56 @@ pub struct AuditEntry {
     pub target: String,
     /// The entry's hash, which covers every entry before it.
     pub hash: String,
+}
+
+/// What was sent in a span of time.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Span {
+    /// Messages, edits and reactions, by the time Meta gives them.
+    pub messages: u64,
+    /// Files.
+    pub files: u64,
+    /// The earliest of them.
+    pub first: String,
+    /// The latest of them.
+    pub last: String,
+}
+
+impl From<store::Span> for Span {
+    fn from(span: store::Span) -> Self {
+        Self {
+            messages: span.messages,
+            files: span.files,
+            first: time(span.first_ms),
+            last: time(span.last_ms),
+        }
+    }
+}
+
+/// A tenant of whom something was sent, or to whom something was done, in a span of time.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AffectedTenant {
+    /// Its id.
+    pub tenant: String,
+    /// Its name.
+    pub name: String,
+    /// How many people.
+    pub people: u64,
+    /// Entries of its audit in that time.
+    pub acts: u64,
+    /// What was sent.
+    #[serde(flatten)]
+    pub span: Span,
+}
+
+/// A person of whom something was sent in a span of time.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AffectedPerson {
+    /// Who; `null` for what is about nobody.
+    pub subject: Option<String>,
+    /// What was sent.
+    #[serde(flatten)]
+    pub span: Span,
 }
 
 /// Whether audit chains are whole.

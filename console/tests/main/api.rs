@@ -115,6 +115,9 @@ async fn every_route_is_described_guarded_and_answers_as_described() {
     rig.done("GET", "/v1/audit", None).await;
     rig.done("GET", "/v1/tenants/acme/audit", None).await;
     assert_eq!(rig.done("GET", "/v1/audit/verify", None).await["ok"], true);
+    assert_eq!(rig.done("GET", "/v1/affected?since=1970-01-01T00:00:00Z", None).await["items"], json!([]));
+    let people = "/v1/tenants/acme/affected?since=1970-01-01T00:00:00Z";
+    assert_eq!(rig.done("GET", people, None).await["items"], json!([]));
     assert_eq!(rig.done("GET", "/v1/verify", None).await["holes"], 0);
     let status = rig.done("GET", "/v1/status", None).await;
     assert_eq!((&status["ready"], &status["tenants"], &status["apps"]), (&json!(true), &json!(2), &json!(1)));

@@ -6,6 +6,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod affected;
 mod attachment_queue;
 mod audit;
 mod backup;
@@ -32,6 +33,7 @@ mod rebuild;
 mod rebuild_look;
 mod retention;
 
+pub use affected::{AffectedPerson, AffectedTenant, Span};
 pub use attachment_queue::{
     DueJob, QueueBacklog, QueueJob, QueueLook, QueueTicket, QueueWork, QueuedFile, UnsentMessage, Wanted,
 };

@@ -1,8 +1,9 @@
-//! The published program `docs/examples/open_sealed.py`, which a stranger would use: it opens every vector, what this
-//! crate sealed just now, and feeds.
+//! The published programs of `docs/examples`, which a stranger would use: `open_sealed.py` opens every vector and what this
+//! crate sealed just now; `open_feed.py` and `open_feed.mjs` open feeds.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use seal::{Context, FeedKey, Key, RootKey, StreamSealer};
 use tempfile::TempDir;
@@ -104,16 +105,6 @@ fn the_program_opens_what_was_sealed_here() {
     refused(&words);
 }
 
-const READER: &str = r#"
-import sys
-from jwcrypto import jwe, jwk
-key = jwk.JWK.from_json(open(sys.argv[1]).read())
-token = jwe.JWE()
-token.deserialize(open(sys.argv[2]).read(), key)
-assert token.jose_header["cty"] == "application/json" and token.jose_header["kid"] == "k1", token.jose_header
-sys.stdout.buffer.write(token.payload)
-"#;
-
 const KEYS: &str = r#"
 from jwcrypto import jwk
 for kind in [{"kty": "EC", "crv": "P-256"}, {"kty": "EC", "crv": "P-384"}, {"kty": "EC", "crv": "P-521"},
@@ -122,28 +113,67 @@ for kind in [{"kty": "EC", "crv": "P-256"}, {"kty": "EC", "crv": "P-384"}, {"kty
     print(key.export_private(), key.export_public(), key.thumbprint(), sep="\t")
 "#;
 
+/// What a published reader of feeds writes when it is given this private key and these lines.
+fn read_feed(mut reader: Command, private: &str, lines: &str) -> Output {
+    let mut child = reader
+        .arg(private)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the reader starts: run `make setup`");
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
 #[test]
-fn a_jose_library_opens_feeds_with_keys_it_made() {
+fn jose_libraries_of_other_languages_open_feeds() {
     let files = Files { folder: tempfile::tempdir().unwrap() };
+    let examples = repository().join("docs/examples");
+    assert!(examples.join("node_modules/jose").exists(), "the package jose is missing: run `make setup`");
+    let readers = |language| match language {
+        "python" => {
+            let mut reader = python();
+            reader.arg(examples.join("open_feed.py"));
+            reader
+        }
+        _ => {
+            let mut reader = Command::new("node");
+            reader.arg(examples.join("open_feed.mjs"));
+            reader
+        }
+    };
     let output = python().args(["-c", KEYS]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = String::from_utf8(output.stdout).unwrap();
-    let event = "{\"text\":\"ñ שלום 🙏\"}";
-    let mut opened = 0;
-    for line in lines.lines() {
+    let keys = String::from_utf8(output.stdout).unwrap();
+    let events = ["{\"text\":\"ñ שלום 🙏\"}", "{\"text\":\"second\"}"];
+    let stranger = files.write("stranger", keys.split('\t').next().unwrap().as_bytes());
+    let mut opened = [0, 0];
+    for (nth, line) in keys.lines().enumerate() {
         let [private, public, thumbprint] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
         assert!(FeedKey::parse(private).is_err());
         let key = FeedKey::parse(public).unwrap();
         assert_eq!((key.thumbprint(), key.key_id()), (thumbprint, Some("k1")));
-        let (private, token) = (
-            files.write("private", private.as_bytes()),
-            files.write("token", key.encrypt(event.as_bytes()).unwrap().as_bytes()),
-        );
-        let output = python().args(["-c", READER, &private, &token]).output().unwrap();
-        assert!(output.status.success(), "{public}: {}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.stdout, event.as_bytes());
-        opened += 1;
+        let tokens = events.map(|event| key.encrypt(event.as_bytes()).unwrap());
+        // A tombstone's empty line between them says nothing.
+        let lines = format!("{}\n\n{}\n", tokens[0], tokens[1]);
+        let private = files.write("private", private.as_bytes());
+        for (language, opened) in ["python", "node"].into_iter().zip(&mut opened) {
+            let output = read_feed(readers(language), &private, &lines);
+            assert!(
+                output.status.success(),
+                "{language} {public}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{}\n{}\n", events[0], events[1]));
+            *opened += 1;
+            if nth > 0 {
+                let output = read_feed(readers(language), &stranger, &lines);
+                assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{language} {public}");
+                assert!(String::from_utf8_lossy(&output.stderr).contains("it does not open"));
+            }
+        }
     }
-    assert_eq!(opened, 5);
-    println!("promise=feed-jwe python opened={opened}");
+    assert_eq!(opened, [5, 5]);
+    println!("promise=feed-jwe keys=5 python_opened={} node_opened={}", opened[0], opened[1]);
 }
