@@ -1,10 +1,12 @@
 //! Meta's privacy callbacks: `POST /callbacks/meta/{app}/data-deletion` and `…/deauthorize` (`meta-platform.md` §8).
 //!
-//! A callback is verified, written into `control`, and only then answered. Whose data it is about is for others to find
-//! out: the edge keeps the id sealed and knows nobody. The same request again gets the same answer and leaves no record.
+//! A callback is verified, written down, and only then answered. Whose data it is about is for others to find out: the edge
+//! knows nobody. It keeps the id of whoever asks for deletion sealed, in a topic that forgets; `control`, which does not, gets
+//! the code alone. The same request again gets the same answer and leaves no record.
 
 use bytes::Bytes;
 use control::ControlError;
+use eventlog::Record;
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;
 use schemas::{Action, CallbackKind};
@@ -76,7 +78,7 @@ fn answer(base: Option<&str>, code: &str) -> Bytes {
     Bytes::from(json.expect("a confirmation is plain data"))
 }
 
-/// Writes it into `control` unless it is there.
+/// Writes down whom it is about, then into `control` that it came, unless that is there.
 ///
 /// Two of the same at once may both be written where two processes take them; the fold keeps the first.
 async fn write(
@@ -93,16 +95,22 @@ async fn write(
         return Ok(Called::Repeated);
     }
     let (app, context) = (&door.id, format!("callback/{}/{code}", door.id));
-    let user = edge.key.seal(&context, request.user.expose_secret().as_bytes()).map_err(|cause| {
+    let seal = || edge.key.seal(&context, request.user.expose_secret().as_bytes());
+    // Nobody looks for whoever took the app away from their account.
+    let user = (kind == CallbackKind::DataDeletion).then(seal).transpose().map_err(|cause| {
         error!(app = app.as_str(), error = %cause, "a callback for app {app} could not be sealed; it is answered with 503");
         Outcome::Unsealed
     })?;
-    let action = Action::CallbackReceived { app: app.clone(), kind, code: code.to_owned(), user };
+    let action = Action::CallbackReceived { app: app.clone(), kind, code: code.to_owned() };
     visit.pace.append(began, Instant::now());
     let writing = async {
         let _one = edge.callbacks.lock().await;
         if is_known() {
             return Ok(Called::Repeated);
+        }
+        if let Some(user) = user {
+            let (key, value) = (Some(Bytes::from(code.to_owned())), Some(Bytes::from(user)));
+            edge.log.append(&edge.asked, Record { key, value, headers: Vec::new() })?.await?;
         }
         match edge.plane.act(edge.clock.now_ms(), "meta", action).await {
             // Durable is what counts; this process will see it.

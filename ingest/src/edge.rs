@@ -40,6 +40,7 @@ pub struct Edge {
     log: EventLog,
     plane: ControlPlane,
     raw: Topic,
+    asked: TopicPartition,
     key: Arc<EdgeKey>,
     doors: Doors,
     sealer: Sealer,
@@ -59,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) log: EventLog,
     pub(crate) raw: Box<[TopicPartition]>,
     pub(crate) plane: ControlPlane,
+    /// Where it is written down whom callbacks are about.
+    pub(crate) asked: TopicPartition,
     /// Held by whoever writes a callback down, so that two of the same at once are written once.
     pub(crate) callbacks: Mutex<()>,
     pub(crate) key: Arc<EdgeKey>,
@@ -101,6 +104,7 @@ impl Edge {
         Ok(Self {
             doors: Doors::open(plane.watch(), key.clone(), metrics.clone())?,
             raw: Topic::new(topics.raw())?,
+            asked: TopicPartition::new(&Topic::new(topics.callbacks())?, 0),
             log_gate: readiness.gate("ingest-log"),
             control_gate: readiness.gate("ingest-control"),
             tls: tls.map(Arc::new),
@@ -123,7 +127,7 @@ impl Edge {
             return Ok(());
         };
         let address = listener.local_addr().context("reading the address the edge listens on")?;
-        let Self { config, log, plane, raw, key, doors, sealer, metrics, .. } = self;
+        let Self { config, log, plane, raw, asked, key, doors, sealer, metrics, .. } = self;
         let Self { tls, proxy, public_url, clock, log_gate, control_gate, .. } = self;
         let shared = Arc::new(Shared {
             raw: (0..partitions).map(|partition| TopicPartition::new(&raw, partition)).collect(),
@@ -133,6 +137,7 @@ impl Edge {
             limits: config.limits,
             log,
             plane,
+            asked,
             callbacks: Mutex::default(),
             key,
             doors,

@@ -219,7 +219,6 @@ mod tests {
             app: "acme".parse().unwrap(),
             kind: schemas::CallbackKind::DataDeletion,
             code: CODE.to_owned(),
-            user: "sealed".to_owned(),
         };
         let [first, second] = [[1; 16], [2; 16]].map(ErasureId::from_bytes);
         let (tenant, subject): (schemas::TenantId, _) =

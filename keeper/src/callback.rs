@@ -1,12 +1,23 @@
 //! Meta's callbacks (`meta-platform.md` §8): whom one is about is looked for among every tenant's people, and each that is
-//! found is forgotten.
+//! found is forgotten. Then it is forgotten too whom it was about.
 
-use schemas::{Action, CallbackKind, ErasureId, ErasureReason, Identifier, TenantState};
+use std::collections::HashMap;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use bytes::Bytes;
+use eventlog::{Record, Topic, TopicPartition};
+use schemas::{Action, CallbackKind, ErasureId, ErasureReason, Identifier, IdentifierKind, TenantState};
+use seal::SealError;
 use secrecy::ExposeSecret;
-use tracing::{info, warn};
+use tokio::time::Instant;
+use tracing::{error, info};
 
 use crate::KeepError;
 use crate::keeper::Keeper;
+use crate::scan::read_range;
+
+const TELL_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 impl Keeper {
     /// Answers every callback that nobody has looked at. Says whether there was any.
@@ -19,22 +30,80 @@ impl Keeper {
             .filter(|(_, callback)| callback.erasures.is_none())
             .map(|(code, callback)| (code.clone(), callback.clone()))
             .collect();
+        if open.is_empty() {
+            return Ok(false);
+        }
+        let asked = self.asked().await?;
+        let mut answered = 0;
+        let mut shut = 0;
         for (code, callback) in &open {
             let mut erasures = Vec::new();
             if callback.kind == CallbackKind::DataDeletion {
                 let context = format!("callback/{}/{code}", callback.app);
-                match self.root.edge().open(&context, &callback.user) {
-                    Ok(user) => {
+                match asked.get(code).map(|user| self.root.edge().open(&context, user)) {
+                    Some(Ok(user)) => {
                         let user = String::from_utf8_lossy(user.expose_secret()).into_owned();
                         erasures = self.request(&user).await?;
                     }
-                    Err(cause) => warn!(error = %cause, code, "whom a callback is about does not open"),
+                    // It stays open: the key that opens it may come yet.
+                    Some(Err(cause)) => {
+                        shut += 1;
+                        self.tell_shut(code, &cause);
+                        continue;
+                    }
+                    None => error!(
+                        code,
+                        "a request to be forgotten waited for too long: whom it is about is gone"
+                    ),
                 }
             }
             info!(code, "a {} callback leads to {} erasures", callback.kind.as_str(), erasures.len());
             self.act(Action::CallbackAnswered { code: code.clone(), erasures }).await?;
+            answered += 1;
         }
-        Ok(!open.is_empty())
+        self.metrics.callbacks_shut.set(shut);
+        // Those of before too, should the process have ended in between.
+        let state = self.plane.state();
+        for code in asked.keys() {
+            if state.people.callbacks.get(code).is_some_and(|callback| callback.erasures.is_some()) {
+                let key = Some(Bytes::from(code.clone()));
+                let gone = Record { key, value: None, headers: Vec::new() };
+                self.log.append(&self.asked_at()?, gone)?.await?;
+            }
+        }
+        Ok(answered > 0)
+    }
+
+    fn asked_at(&self) -> Result<TopicPartition, KeepError> {
+        Ok(TopicPartition::new(&Topic::new(self.topics.callbacks())?, 0))
+    }
+
+    /// Whom callbacks are about, sealed, by their codes: those that nobody has looked at, and hardly any others.
+    pub(crate) async fn asked(&self) -> Result<HashMap<String, String>, KeepError> {
+        let at = self.asked_at()?;
+        let bounds = self.log.bounds(&at).await?;
+        let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).ok();
+        let range = (bounds.earliest, bounds.end);
+        let records = read_range(&self.log, &at, range, |stored| {
+            Some((text(stored.record.key.as_ref()?)?, stored.record.value.as_ref().and_then(text)))
+        });
+        let mut asked = HashMap::new();
+        for (code, user) in records.await? {
+            match user {
+                Some(user) => _ = asked.insert(code, user),
+                None => _ = asked.remove(&code),
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Once, and again after a while.
+    fn tell_shut(&self, code: &str, cause: &SealError) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.get(code).is_none_or(|at| at.elapsed() >= TELL_AGAIN) {
+            told.insert(code.to_owned(), Instant::now());
+            error!(error = %cause, code, "somebody asks to be forgotten, and whom it is about does not open: the root key file here is older than ingest's edge key file, or another one. It is tried again until it does");
+        }
     }
 
     /// Asks for the erasure of everybody known by this id, at whichever tenant.
@@ -55,7 +124,10 @@ impl Keeper {
             if self.keyring.db().tenant_keys(tenant).await?.is_none() {
                 continue;
             }
-            for subject in self.keyring.known(tenant, &Identifier::candidates(user, &assets)).await? {
+            // Never as a phone number: an id of the app that looks like one would forget somebody else.
+            let mut candidates = Identifier::candidates(user, &assets);
+            candidates.retain(|candidate| candidate.kind != IdentifierKind::Phone);
+            for subject in self.keyring.known(tenant, &candidates).await? {
                 let erasure = match self.plane.state().people.erasing(tenant, subject) {
                     Some(erasure) => erasure,
                     None => {

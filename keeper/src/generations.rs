@@ -91,8 +91,8 @@ impl Keeper {
     async fn used(&self) -> Result<BTreeSet<String>, KeepError> {
         let mut used = self.used_by_tenants().await?;
         let state = self.plane.caught_up().await?;
-        let waiting = state.people.callbacks.values().map(|callback| callback.user.as_str());
-        for text in state.apps.values().flat_map(texts).chain(waiting.filter(|user| !user.is_empty())) {
+        let asked = self.asked().await?;
+        for text in state.apps.values().flat_map(texts).chain(asked.values().map(String::as_str)) {
             used.insert(seal::key_id(text).unwrap_or(UNKNOWN).to_owned());
         }
         for (id, _) in self.backup_ids().await? {

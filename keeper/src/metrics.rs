@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     swept: IntCounterVec,
     pub(crate) missing: IntGauge,
     pub(crate) purges_held: IntGauge,
+    pub(crate) callbacks_shut: IntGauge,
 }
 
 impl Metrics {
@@ -69,11 +70,17 @@ impl Metrics {
                 "keeper_purges_held",
                 "Tenants whose time is over and that wait for the release of people who are held.",
             )?,
+            callbacks_shut: IntGauge::new(
+                "keeper_callbacks_shut",
+                "Meta's deletion callbacks that do not open because the root key file here is not the one of ingest's edge key \
+                 file: page, somebody waits.",
+            )?,
         };
         registry.register(Box::new(metrics.oldest_age.clone()))?;
         registry.register(Box::new(metrics.swept.clone()))?;
         registry.register(Box::new(metrics.missing.clone()))?;
         registry.register(Box::new(metrics.purges_held.clone()))?;
+        registry.register(Box::new(metrics.callbacks_shut.clone()))?;
         registry.register(Box::new(metrics.erased.clone()))?;
         registry.register(Box::new(metrics.erasure_seconds.clone()))?;
         registry.register(Box::new(metrics.open.clone()))?;

@@ -171,10 +171,8 @@ pub enum Action {
         app: AppId,
         /// What it asks.
         kind: CallbackKind,
-        /// The confirmation code that was given.
+        /// The confirmation code that was given. Whom it is about stands in [`crate::Topics::callbacks`] under it.
         code: String,
-        /// Whom it is about, sealed with the edge key.
-        user: String,
     },
     /// A callback was looked at: these erasures follow from it.
     CallbackAnswered {
@@ -363,7 +361,7 @@ impl Action {
             Self::SubjectCorrected { subject, .. } | Self::SubjectExported { subject, .. } => {
                 format!("subject {subject}")
             }
-            Self::CallbackReceived { app, kind, code, .. } => {
+            Self::CallbackReceived { app, kind, code } => {
                 format!("app {app}, {}, code {code}", kind.as_str())
             }
             Self::CallbackAnswered { code, erasures } => {

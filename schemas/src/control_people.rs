@@ -117,8 +117,6 @@ pub struct Callback {
     pub app: AppId,
     /// What it asks.
     pub kind: CallbackKind,
-    /// The app-scoped id of whom it is about, sealed with the edge key.
-    pub user: String,
     /// When it came, Unix milliseconds.
     pub at_ms: i64,
     /// The erasures it led to; `None` while nobody has looked.
@@ -192,11 +190,10 @@ impl People {
                     self.corrections.insert(person, sealed.clone());
                 }
             }
-            Action::CallbackReceived { app, kind, code, user } => {
+            Action::CallbackReceived { app, kind, code } => {
                 self.callbacks.entry(code.clone()).or_insert_with(|| Callback {
                     app: app.clone(),
                     kind: *kind,
-                    user: user.clone(),
                     at_ms,
                     erasures: None,
                 });
@@ -204,8 +201,6 @@ impl People {
             Action::CallbackAnswered { code, erasures } => {
                 if let Some(callback) = self.callbacks.get_mut(code) {
                     callback.erasures = Some(erasures.clone());
-                    // Nobody needs to know any more whom it was about.
-                    callback.user.clear();
                 }
             }
             _ => {}

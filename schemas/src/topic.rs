@@ -38,6 +38,12 @@ impl Topics {
         self.name("control")
     }
 
+    /// Whom Meta's deletion callbacks are about, sealed, by confirmation code, until somebody has looked. Apart from
+    /// [`Topics::control`], which is kept.
+    pub fn callbacks(&self) -> String {
+        self.name("callbacks")
+    }
+
     /// One tenant's feed.
     pub fn inbox(&self, tenant: &TenantId) -> String {
         self.name(&format!("inbox.{tenant}"))

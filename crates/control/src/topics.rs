@@ -22,12 +22,14 @@ impl Default for Partitions {
     }
 }
 
-/// Makes `raw`, `events` and `quarantine` unless they are there (`design.md` §3 has how long each is kept).
+/// Makes `raw`, `events`, `quarantine` and `callbacks` unless they are there (`design.md` §3 has how long each is kept).
 pub async fn ensure_topics(log: &EventLog, topics: &Topics, partitions: Partitions) -> Result<(), LogError> {
     let specs = [
         (topics.raw(), partitions.main, Retention::Age(7 * DAY)),
         (topics.events(), partitions.main, Retention::Compacted),
         (topics.quarantine(), 1, Retention::Age(30 * DAY)),
+        // Gone with the answer; the month is for a keeper that is away.
+        (topics.callbacks(), 1, Retention::CompactedAge(30 * DAY)),
     ];
     for (name, partitions, retention) in specs {
         log.ensure(&TopicSpec { topic: Topic::new(name)?, partitions, retention }).await?;

@@ -57,6 +57,23 @@ impl Stage {
         self.plane.state().people.callbacks.clone().into_iter().collect()
     }
 
+    /// Whom callbacks are about, sealed, by their codes: every record that says so.
+    async fn asked(&self) -> Vec<(String, String)> {
+        let at =
+            eventlog::TopicPartition::new(&eventlog::Topic::new(Topics::default().callbacks()).unwrap(), 0);
+        let bounds = self.log.bounds(&at).await.unwrap();
+        let mut reader = self.log.reader(&at, bounds.earliest).await.unwrap();
+        let (mut next, mut found) = (bounds.earliest, Vec::new());
+        while next < bounds.end {
+            for stored in reader.next(1000, Duration::from_millis(100)).await.unwrap() {
+                next = stored.offset + 1;
+                let text = |bytes: Option<bytes::Bytes>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+                found.push((text(stored.record.key), text(stored.record.value)));
+            }
+        }
+        found
+    }
+
     /// How many records of callbacks `control` holds, folded in or not.
     async fn written(&self) -> usize {
         let at =
@@ -95,7 +112,10 @@ async fn a_data_deletion_is_written_down_sealed_and_confirmed() {
         format!(r#"{{"url":"https://edge/callbacks/meta/status/{code}","confirmation_code":"{code}"}}"#);
     assert_eq!(answer.body, expected);
     assert_eq!((kept.app.as_str(), kept.kind, &kept.erasures), ("acme", CallbackKind::DataDeletion, &None));
-    let open = |context: &str| stage.key.open(context, &kept.user);
+    let asked = stage.asked().await;
+    let [(of, user)] = &asked[..] else { panic!("one person") };
+    assert_eq!(of, code);
+    let open = |context: &str| stage.key.open(context, user);
     assert_eq!(open(&format!("callback/acme/{code}")).unwrap().expose_secret(), b"10150000000000001");
     assert!(open(&format!("callback/other/{code}")).is_err());
     assert_eq!((stage.written().await, stage.called("data_deletion", "received")), (1, 1.0));
@@ -112,6 +132,7 @@ async fn a_deauthorisation_is_written_down_and_answered() {
     assert_eq!((answer.status, &*answer.body), (200, "{}"));
     let callbacks = stage.callbacks();
     assert_eq!((callbacks.len(), callbacks[0].1.kind), (1, CallbackKind::Deauthorize));
+    assert!(stage.asked().await.is_empty(), "nobody looks for them");
     assert_eq!(stage.called("deauthorize", "received"), 1.0);
     // Nothing of it needs to know under which host it came.
     let hostless = String::from_utf8(callback("acme/deauthorize", &signed_request(NEXT, PAYLOAD))).unwrap();
