@@ -71,8 +71,8 @@ impl Keeper {
         Ok(back.len() as u64)
     }
 
-    /// What the store of objects remembers beside `control`, asked for again where `control` does not know of it: it may be
-    /// the one that was restored.
+    /// What the store of objects remembers beside `control`, done again where `control` does not know of it: it may be the
+    /// one that was restored.
     async fn replay_ledger(&self) -> Result<u64, KeepError> {
         let mut after = None;
         let mut again = 0;
@@ -84,16 +84,19 @@ impl Keeper {
                 let id = object.key.strip_prefix(LEDGER).and_then(|name| name.strip_suffix(".json"));
                 let Some(erasure) = id.and_then(|id| id.parse::<schemas::ErasureId>().ok()) else { continue };
                 let known = self.plane.state().people.erasures.get(&erasure).map(|known| known.state);
-                if matches!(
-                    known,
-                    Some(ErasureState::Requested | ErasureState::Shredded | ErasureState::Done(_))
-                ) {
+                if matches!(known, Some(ErasureState::Shredded | ErasureState::Done(_))) {
                     continue;
                 }
                 let Some(entry) = self.entry(&object.key).await? else { continue };
-                let LedgerEntry { tenant, subject, .. } = entry;
-                let reason = ErasureReason::Request;
-                self.act(Action::ErasureRequested { erasure, tenant, subject, reason }).await?;
+                let LedgerEntry { tenant, subject, at_ms, .. } = entry;
+                if known.is_none() {
+                    let (tenant, reason) = (tenant.clone(), ErasureReason::Request);
+                    self.act(Action::ErasureRequested { erasure, tenant, subject, reason }).await?;
+                }
+                // Keys and rows now, before anybody is served; files and records as with every erasure.
+                self.keyring.shred(&tenant, subject, at_ms).await?;
+                self.views.forget(&tenant, subject).await?;
+                self.act(Action::SubjectShredded { erasure, tenant, subject }).await?;
                 info!(%erasure, "an erasure that control had lost is done again");
                 again += 1;
             }

@@ -2,6 +2,7 @@
 //! is left, then the receipt. Each step may be repeated; `control` says which are done.
 
 use std::collections::HashSet;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,8 @@ use crate::scan::{Held, Sample, bury, scan};
 use crate::{KeepError, keeper};
 
 const LOOK: Duration = Duration::from_millis(50);
+/// For how long an erasure rests that could not be done.
+const REST: Duration = Duration::from_secs(2);
 
 /// An entry of the ledger, as the store of objects keeps it beside `control`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +51,7 @@ impl Keeper {
                 erasure.state == ErasureState::Shredded
                     || !state.people.is_held(&(erasure.tenant.clone(), erasure.subject), now_ms)
             })
+            .filter(|(id, _)| !self.rests(**id))
             .map(|(id, erasure)| (*id, erasure.clone()))
             .collect();
         if open.is_empty() {
@@ -68,15 +72,48 @@ impl Keeper {
         let people: HashSet<Person> =
             open.iter().map(|(_, erasure)| (erasure.tenant.clone(), erasure.subject)).collect();
         let mut held = scan(&self.log, &self.topics, &people, self.config.tries).await?;
+        let mut done = false;
         for (id, erasure) in open {
             let person = (erasure.tenant.clone(), erasure.subject);
-            let receipt = self.remove(id, &person, held.remove(&person).unwrap_or_default()).await?;
-            let (tenant, subject) = person;
-            self.act(Action::SubjectErased { erasure: id, tenant, subject, receipt }).await?;
-            self.metrics.erased(erasure.reason, self.clock.now_ms() - erasure.requested_ms);
-            info!(tenant.id = %erasure.tenant, erasure = %id, "a person of tenant {} is forgotten", erasure.tenant);
+            let held = held.remove(&person).unwrap_or_default();
+            match self.finish(id, &erasure, &person, held).await {
+                Ok(()) => done = true,
+                // One person's trouble is not another's.
+                Err(cause) => {
+                    self.metrics.failures.inc();
+                    self.rest(id);
+                    let error = format!("{:#}", anyhow::Error::from(cause));
+                    warn!(tenant.id = %erasure.tenant, erasure = %id, error, "an erasure could not be done now; it is tried again");
+                }
+            }
         }
-        Ok(true)
+        Ok(done)
+    }
+
+    async fn finish(
+        &self,
+        id: ErasureId,
+        erasure: &Erasure,
+        person: &Person,
+        held: Held,
+    ) -> Result<(), KeepError> {
+        let receipt = self.remove(id, person, held).await?;
+        let (tenant, subject) = person.clone();
+        self.act(Action::SubjectErased { erasure: id, tenant, subject, receipt }).await?;
+        self.metrics.erased(erasure.reason, self.clock.now_ms() - erasure.requested_ms);
+        info!(tenant.id = %erasure.tenant, erasure = %id, "a person of tenant {} is forgotten", erasure.tenant);
+        Ok(())
+    }
+
+    fn rest(&self, id: ErasureId) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.retain(|_, until| *until > Instant::now());
+        resting.insert(id, Instant::now() + REST);
+    }
+
+    fn rests(&self, id: ErasureId) -> bool {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.get(&id).is_some_and(|until| *until > Instant::now())
     }
 
     /// Removes everything of a person whose keys are gone, and looks again.
@@ -137,8 +174,11 @@ impl Keeper {
         Ok(opened)
     }
 
-    /// Waits until every process that remembers keys has forgotten what `control` told it to; or until nobody can remember
-    /// any more, whether they say so or not.
+    /// Waits until every process that remembers keys has forgotten what `control` told it to. One that has not been heard of
+    /// for `evict_within` is gone, or what it remembers is too old to be believed.
+    ///
+    /// # Errors
+    /// A process that is heard of does not let go.
     pub(crate) async fn evicted(&self) -> Result<(), KeepError> {
         self.keyring.forget().await;
         let offset = self.plane.state().people.evictions;
@@ -151,11 +191,7 @@ impl Keeper {
                 return Ok(());
             }
             if Instant::now() >= until {
-                warn!(
-                    behind,
-                    "processes that remember keys do not answer; what they remember is too old to be used by now"
-                );
-                return Ok(());
+                return Err(KeepError::InUse { processes: behind });
             }
             tokio::time::sleep(LOOK).await;
         }

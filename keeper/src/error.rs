@@ -60,6 +60,12 @@ pub enum KeepError {
     /// Our own code broke while it changed the key file.
     #[error("changing the key file broke off")]
     Broken,
+    /// A process still uses keys that it was told to forget.
+    #[error("{processes} processes still use keys that are to be forgotten; one that hangs has to be ended")]
+    InUse {
+        /// How many.
+        processes: u64,
+    },
     /// Something of a forgotten person is still there.
     #[error("after erasure {erasure} something is still there: {left}")]
     Left {
@@ -82,7 +88,7 @@ impl KeepError {
             Self::Views(cause) => cause.disposition() == store::Disposition::Retry,
             Self::Blob(cause) => cause.disposition() == blob::Disposition::Retry,
             // The next round removes what came in between.
-            Self::Left { .. } | Self::TenantLeft { .. } => true,
+            Self::Left { .. } | Self::TenantLeft { .. } | Self::InUse { .. } => true,
             Self::Backup(cause) => cause.is_passing(),
             Self::Seal(_) | Self::NoBackup { .. } | Self::BackupClosed { .. } | Self::Broken => false,
         }

@@ -1,5 +1,6 @@
 //! The keeper as a service.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use control::{ControlError, ControlPlane};
 use eventlog::EventLog;
 use keyring::Keyring;
 use prometheus::Registry;
-use schemas::{Action, ErasureState, Topics};
+use schemas::{Action, ErasureId, ErasureState, Topics};
 use seal::RootKey;
 use service::Clock;
 use store::ViewsDb;
@@ -46,6 +47,10 @@ pub struct Keeper {
     /// What things are removed by.
     pub(crate) steady: Steady,
     pub(crate) endings: Arc<Mutex<Endings>>,
+    /// Callbacks that do not open, and when somebody was last told.
+    pub(crate) told: Arc<std::sync::Mutex<HashMap<String, Instant>>>,
+    /// Erasures that could not be done now, and until when they rest.
+    pub(crate) resting: Arc<std::sync::Mutex<HashMap<ErasureId, Instant>>>,
     /// Held while something is swept.
     pub(crate) sweeping: Arc<Mutex<()>>,
 }
@@ -85,6 +90,8 @@ impl Keeper {
             clock,
             steady,
             endings,
+            told: Arc::default(),
+            resting: Arc::default(),
             sweeping,
         })
     }
@@ -120,7 +127,7 @@ impl Keeper {
                 if held.is_none() {
                     return Ok::<bool, KeepError>(false);
                 }
-                let done = self.round().await?;
+                let done = self.round().await;
                 if Instant::now() >= sweeps {
                     // Should it break off, soon again; but not with every round.
                     sweeps = Instant::now() + SWEEP_AGAIN.min(self.config.sweep_every);
@@ -133,7 +140,7 @@ impl Keeper {
                         }
                     }
                 }
-                Ok(done)
+                done
             };
             let Some(done) = stop.run_until_cancelled(round).await else { return Ok(()) };
             match done {
@@ -159,10 +166,11 @@ impl Keeper {
     /// One look at everything there may be to do. Says whether anything was done.
     pub(crate) async fn round(&self) -> Result<bool, KeepError> {
         self.measure();
-        let answered = self.answer_callbacks().await?;
-        let erased = self.erase().await?;
-        let ended = self.purge_due().await?;
-        Ok(answered || erased || ended > 0)
+        // None of them keeps the others from their turn.
+        let answered = self.answer_callbacks().await;
+        let erased = self.erase().await;
+        let ended = self.purge_due().await.map(|ended| ended > 0);
+        Ok(answered? | erased? | ended?)
     }
 
     fn measure(&self) {

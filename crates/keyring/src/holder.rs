@@ -39,7 +39,7 @@ impl Keyring {
         loop {
             let wanted = state.borrow_and_update().people.evictions;
             if wanted > evicted {
-                self.forget().await;
+                self.forget_while_there(&holder, &clock, evicted).await;
                 evicted = wanted;
             }
             let said = async {
@@ -85,9 +85,29 @@ impl Keyring {
                 break;
             }
         }
+        // What is in use still ends first: who is not there holds nothing.
+        self.forget_while_there(&holder, &clock, evicted).await;
         // Best effort: a holder that is not seen any more is believed to be gone after a while.
         let _ = self.db.let_go(&holder).await;
         Ok(())
+    }
+
+    /// Forgets, which takes as long as the longest use of a key, and says meanwhile that this process is there: whoever waits
+    /// for it must not take it for gone.
+    async fn forget_while_there(&self, holder: &str, clock: &Clock, evicted: u64) {
+        let mut forget = std::pin::pin!(self.forget());
+        let mut say = tokio::time::interval(SAY);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut forget => return,
+                _ = say.tick() => {
+                    if let Err(cause) = self.db.hold(holder, clock.now_ms(), evicted).await {
+                        warn!(error = %cause, "the keyring does not answer");
+                    }
+                }
+            }
+        }
     }
 }
 

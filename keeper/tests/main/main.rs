@@ -4,6 +4,7 @@
 
 mod audit;
 mod backup;
+mod callbacks;
 mod erasure;
 mod holds;
 mod killed;
@@ -13,3 +14,4 @@ mod rig;
 mod rotation;
 mod sweep;
 mod tenant_end;
+mod waits;
