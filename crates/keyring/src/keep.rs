@@ -43,6 +43,8 @@ impl Keyring {
         at_ms: i64,
     ) -> Result<(), KeyringError> {
         let wrong = |cause| KeyringError::Keys { tenant: tenant.clone(), cause };
+        // The key that it is sealed with must not be retired in between.
+        let _in_use = self.lease().await;
         let keys = self.tenant(tenant).await?;
         let sealed = keys.seal_token(tenant, asset, token.expose_secret().as_bytes()).map_err(wrong)?;
         Ok(self.db.put_token(tenant, asset, &sealed, at_ms).await?)
@@ -82,10 +84,11 @@ impl Keyring {
         self.forget().await;
         let keys = self.tenant(tenant).await?;
         for asset in self.db.token_assets(tenant).await? {
-            if let Some(token) = self.token(tenant, &asset).await? {
-                let sealed =
-                    keys.seal_token(tenant, &asset, token.expose_secret().as_bytes()).map_err(wrong)?;
-                self.db.reseal_token(tenant, &asset, &sealed).await?;
+            if let Some(before) = self.db.token(tenant, &asset).await? {
+                let token = keys.open_token(tenant, &asset, &before).map_err(wrong)?;
+                let sealed = keys.seal_token(tenant, &asset, &token).map_err(wrong)?;
+                // One that was set meanwhile stays.
+                self.db.reseal_token(tenant, &asset, &before, &sealed).await?;
             }
         }
         let mut resealed = 0;
@@ -120,6 +123,9 @@ impl Keyring {
             let Some(last) = rows.last() else { break };
             after = Some((last.subject, last.generation));
             used.extend(rows.iter().filter_map(|row| seal::generation(&row.sealed)));
+        }
+        for asset in self.db.token_assets(tenant).await? {
+            used.extend(self.db.token(tenant, &asset).await?.and_then(|sealed| seal::generation(&sealed)));
         }
         let mut retired = 0;
         let newest = row.generations.last().map(|(generation, _)| *generation);

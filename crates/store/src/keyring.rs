@@ -238,18 +238,7 @@ impl KeyringDb {
         let theirs: Vec<&[u8]> = replaced.iter().map(|(_, _, to)| to.as_bytes().as_slice()).collect();
         let tenants: Vec<&str> = replaced.iter().map(|(tenant, _, _)| tenant.as_str()).collect();
         transaction
-            .execute(
-                "UPDATE lookup l SET subject_id = a.theirs FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS a (tenant_id, ours, theirs)
-                 WHERE l.tenant_id = a.tenant_id AND l.subject_id = a.ours",
-                &[&tenants, &ours, &theirs],
-            )
-            .await?;
-        transaction
-            .execute(
-                "DELETE FROM subject s USING unnest($1::text[], $2::bytea[]) AS a (tenant_id, ours)
-                 WHERE s.tenant_id = a.tenant_id AND s.subject_id = a.ours",
-                &[&tenants, &ours],
-            )
+            .execute("SELECT take_back($1::text[], $2::bytea[], $3::bytea[])", &[&tenants, &ours, &theirs])
             .await?;
         transaction.commit().await?;
         for (_, _, subject) in &mut stand {

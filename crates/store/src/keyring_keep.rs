@@ -214,18 +214,19 @@ impl KeyringDb {
         rows.iter().map(|row| row.get::<_, String>(0).parse().map_err(damaged)).collect()
     }
 
-    /// Replaces how a token is sealed, if it is still there.
+    /// Replaces how a token is sealed, if it is still that one.
     pub async fn reseal_token(
         &self,
         tenant: &TenantId,
         asset: &Asset,
+        before: &[u8],
         sealed: &[u8],
     ) -> Result<(), StoreError> {
         let connection = self.get().await?;
         connection
             .execute(
-                "UPDATE asset_token SET sealed = $3 WHERE tenant_id = $1 AND asset = $2",
-                &[&tenant.as_str(), &asset.to_string(), &sealed],
+                "UPDATE asset_token SET sealed = $4 WHERE tenant_id = $1 AND asset = $2 AND sealed = $3",
+                &[&tenant.as_str(), &asset.to_string(), &before, &sealed],
             )
             .await?;
         Ok(())

@@ -105,6 +105,38 @@ async fn each_role_does_its_own_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_makes_people_cannot_unmake_them() {
+    let stage = Stage::start().await;
+    let ada = subject(&stage.ring(Router).await, person("a", vec![phone(1)], 1)).await;
+    let bob = subject(&stage.ring(Router).await, person("a", vec![phone(2)], 1)).await;
+    let as_router = |sql: &str| stage.try_ask(&format!("SET ROLE tidings_keyring_router; {sql}"));
+    let mut refused = 0;
+    for sql in [
+        "DELETE FROM subject",
+        "UPDATE subject SET subject_id = subject_id",
+        "DELETE FROM lookup",
+        "UPDATE lookup SET subject_id = subject_id",
+        "DELETE FROM subject_key",
+        "UPDATE subject_key SET generation = 2",
+        "INSERT INTO tombstone VALUES ('a', decode(repeat('00', 32), 'hex'), 1)",
+        "SELECT * FROM asset_token",
+        "TRUNCATE subject CASCADE",
+    ] {
+        let said = as_router(sql).expect_err(sql);
+        assert!(said.contains("permission denied"), "{sql}: {said}");
+        refused += 1;
+    }
+    // What it may take back is what its own transaction has made.
+    let take = format!("SELECT take_back(ARRAY['a'], ARRAY['\\x{ada}'::bytea], ARRAY['\\x{bob}'::bytea])");
+    as_router(&take).unwrap();
+    assert_eq!(stage.ask("SELECT count(*) FROM subject s JOIN lookup l USING (tenant_id, subject_id)"), "2");
+    let opener =
+        stage.try_ask(&format!("SET ROLE tidings_keyring_opener; {take}")).expect_err("not the opener");
+    assert!(opener.contains("permission denied"), "{opener}");
+    println!("promise=router-role refused={refused} taken_back=0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_opener_opens_what_there_is_and_makes_nothing() {
     let stage = Stage::start().await;
     let router = stage.ring(Router).await;

@@ -42,12 +42,17 @@ impl Stage {
 
     /// What the database says, asked as its owner.
     pub(crate) fn ask(&self, sql: &str) -> String {
+        self.try_ask(sql).unwrap()
+    }
+
+    /// The same, or what the database has against it.
+    pub(crate) fn try_ask(&self, sql: &str) -> Result<String, String> {
         let output = std::process::Command::new("psql")
             .args([self.url.expose_secret(), "-XqtAc", sql])
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        let said = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim().to_owned();
+        if output.status.success() { Ok(said(output.stdout)) } else { Err(said(output.stderr)) }
     }
 }
 

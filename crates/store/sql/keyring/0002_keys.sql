@@ -81,8 +81,19 @@ GRANT USAGE ON SCHEMA public TO tidings_keyring_router, tidings_keyring_opener, 
 GRANT SELECT ON schema_version TO tidings_keyring_router, tidings_keyring_opener, tidings_keyring_keeper;
 GRANT SELECT, INSERT, UPDATE, DELETE ON holder TO tidings_keyring_router, tidings_keyring_opener, tidings_keyring_keeper;
 GRANT SELECT, INSERT ON tenant_key, tenant_key_generation, subject_key, hint TO tidings_keyring_router;
--- It takes back people of its own that another process met first.
-GRANT SELECT, INSERT, UPDATE, DELETE ON subject, lookup TO tidings_keyring_router;
+GRANT SELECT, INSERT ON subject, lookup TO tidings_keyring_router;
+-- It takes back people of its own that another process met first: those that its transaction has just made, and no others.
+CREATE FUNCTION take_back(tenants text[], ours bytea[], theirs bytea[]) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    UPDATE lookup l SET subject_id = a.theirs
+        FROM unnest(tenants, ours, theirs) AS a (tenant_id, ours, theirs)
+        JOIN subject s ON s.tenant_id = a.tenant_id AND s.subject_id = a.ours AND s.xmin = pg_current_xact_id()::xid
+        WHERE l.tenant_id = a.tenant_id AND l.subject_id = a.ours;
+    DELETE FROM subject s USING unnest(tenants, ours) AS a (tenant_id, ours)
+        WHERE s.tenant_id = a.tenant_id AND s.subject_id = a.ours AND s.xmin = pg_current_xact_id()::xid;
+$$;
+REVOKE ALL ON FUNCTION take_back FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION take_back TO tidings_keyring_router, tidings_keyring_keeper;
 GRANT SELECT ON tombstone TO tidings_keyring_router;
 GRANT SELECT ON tenant_key, tenant_key_generation, subject, subject_key, lookup, hint, tombstone, asset_token TO tidings_keyring_opener;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tenant_key, tenant_key_generation, subject, subject_key, lookup, hint, tombstone, asset_token TO tidings_keyring_keeper;
