@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::Context;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
 use control::ControlPlane;
@@ -25,6 +28,7 @@ use crate::state::{Parts, Shared};
 use crate::token::{self, TokenCheck};
 use crate::{Config, access, api};
 
+const GATE: &str = "console-views";
 const RETRY: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// The admin API. [`Console::serve`] runs it.
@@ -70,11 +74,7 @@ impl Console {
             clock,
             stop: CancellationToken::new(),
         };
-        Ok(Self {
-            shared: Shared(Arc::new(parts)),
-            registry: registry.clone(),
-            gate: readiness.gate("console-views"),
-        })
+        Ok(Self { shared: Shared(Arc::new(parts)), registry: registry.clone(), gate: readiness.gate(GATE) })
     }
 
     /// Serves until stopped; then ends the streams, answers the requests in progress and returns.
@@ -112,6 +112,7 @@ impl Console {
     fn router(self) -> Router {
         let (described, document) = described();
         let protected = described
+            .route_layer(middleware::from_fn_with_state(self.shared.clone(), once_ready))
             .route_layer(middleware::from_fn_with_state(self.shared.clone(), token::require))
             .layer(middleware::from_fn(access::tell))
             .layer(middleware::from_fn_with_state(self.shared.clone(), metrics::count));
@@ -182,6 +183,18 @@ fn described() -> (Router<Shared>, utoipa::openapi::OpenApi) {
         HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("The admin token")).build();
     document.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
     OpenApiRouter::with_openapi(document).merge(api::routes()).split_for_parts()
+}
+
+/// Until everybody who was forgotten is forgotten here too, nothing is shown and nothing is done.
+async fn once_ready(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    if shared.readiness.closed().contains(&GATE) && request.uri().path() != "/v1/status" {
+        return Problem::busy(
+            "the console is not ready: it waits for its databases, and makes sure that the forgotten are forgotten in them",
+            "ask again in a moment; `tidings status` and its log tell what it waits for",
+        )
+        .into_response();
+    }
+    next.run(request).await
 }
 
 async fn nowhere() -> Problem {

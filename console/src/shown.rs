@@ -134,7 +134,7 @@ fn attachment(attachment: Attachment, files: &[FileRow]) -> AttachmentView {
         url: attachment.url,
         mime_type: attachment.mime_type,
         sha256: attachment.sha256,
-        filename: attachment.filename,
+        filename: attachment.filename.as_deref().and_then(file_name),
         caption: attachment.caption,
         title: attachment.title,
         voice: attachment.voice,
@@ -164,5 +164,47 @@ pub(crate) fn audited(row: AuditRow) -> AuditEntry {
         action: row.action,
         target: row.target,
         hash: hex::encode(row.hash),
+    }
+}
+
+/// The most that a file system takes.
+const LONGEST_NAME: usize = 255;
+
+/// A file's name as somebody may save it: what Meta passes on is what its sender chose. No folders, nothing that cannot be
+/// seen or that turns the direction of writing, no longer than a file system takes.
+fn file_name(given: &str) -> Option<String> {
+    let last = given.rsplit(['/', '\\']).next().unwrap_or_default();
+    let is_seen = |c: &char| {
+        !c.is_control()
+            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | ':')
+    };
+    let name: String = last.chars().filter(is_seen).collect();
+    let name = name.trim_matches([' ', '.']);
+    let end =
+        name.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= LONGEST_NAME).last()?;
+    name.get(..end).map(ToOwned::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_are_names_and_nothing_else() {
+        for (given, expected) in [
+            ("report.pdf", Some("report.pdf")),
+            ("../../etc/passwd", Some("passwd")),
+            ("C:\\Windows\\evil.exe", Some("evil.exe")),
+            ("photo\u{202e}gnp.exe", Some("photognp.exe")),
+            ("a\0b\r\n.txt", Some("ab.txt")),
+            ("صورة 🙏.jpg", Some("صورة 🙏.jpg")),
+            (" .. ", None),
+            ("folder/", None),
+            ("", None),
+        ] {
+            assert_eq!(file_name(given).as_deref(), expected, "{given:?}");
+        }
+        let long = file_name(&"é".repeat(300)).unwrap();
+        assert_eq!(long, "é".repeat(127), "cut between characters");
     }
 }

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::api::tenants::refuse_ended;
 use crate::extract::{Asked, Given, Named};
 use crate::problem::Problem;
 use crate::state::Shared;
@@ -58,7 +59,7 @@ pub(super) async fn connect(
 ) -> Result<Json<AssetAnswer>, Problem> {
     let asset = parse(&channel, &id)?;
     let state = shared.plane.caught_up().await?;
-    shared.tenant(&tenant)?;
+    refuse_ended(&tenant, shared.tenant(&tenant)?.state)?;
     if let Some(route) = state.routes.get(&asset) {
         return if route.tenant == tenant {
             Ok(Json(answer(&tenant, &asset)))
@@ -120,7 +121,7 @@ pub(super) async fn token(
 ) -> Result<Json<AssetAnswer>, Problem> {
     let asset = parse(&channel, &id)?;
     let state = shared.plane.caught_up().await?;
-    shared.tenant(&tenant)?;
+    refuse_ended(&tenant, shared.tenant(&tenant)?.state)?;
     if let Some(route) = state.routes.get(&asset).filter(|route| route.tenant != tenant) {
         return Err(taken(&asset, &route.tenant));
     }

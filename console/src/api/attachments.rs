@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use futures::stream;
-use schemas::{AttachmentId, FileState, TenantId};
+use schemas::{AttachmentId, FileState, Person, TenantId};
 use seal::StreamOpener;
 use store::{FileRow, NOBODY};
 use tracing::error;
@@ -63,23 +63,20 @@ pub(super) async fn get(
     let message = file.message.ok_or_else(gone)?;
     let place = format!("attachments/{tenant}/{subject}/{message}/{id}");
     let sealed = shared.keeper.blobs().get(&place).await?.ok_or_else(gone)?;
-    let opened = stream::unfold(Some((sealed, StreamOpener::new(&key, context))), |state| async {
-        let (mut sealed, mut opener) = state?;
+    let person = file.subject.map(|subject| (tenant.clone(), subject));
+    let reading = Reading { shared: shared.clone(), person, opener: StreamOpener::new(&key, context) };
+    let opened = stream::unfold(Some((sealed, reading)), |state| async {
+        let (mut sealed, mut reading) = state?;
         loop {
-            let piece = match sealed.next().await {
-                Some(Ok(piece)) => piece,
-                Some(Err(cause)) => return Some((Err(std::io::Error::other(cause)), None)),
-                None => {
-                    return match opener.finish() {
-                        Ok(last) => Some((Ok(Bytes::from(last)), None)),
-                        Err(cause) => Some((Err(std::io::Error::other(cause)), None)),
-                    };
-                }
+            let piece = sealed.next().await.transpose().map_err(std::io::Error::other);
+            let opened = match piece {
+                Ok(piece) => reading.open(piece).await,
+                Err(cause) => Err(cause),
             };
-            match opener.push(&piece) {
-                Ok(plain) if plain.is_empty() => {}
-                Ok(plain) => return Some((Ok(Bytes::from(plain)), Some((sealed, opener)))),
-                Err(cause) => return Some((Err(std::io::Error::other(cause)), None)),
+            match opened {
+                Ok((plain, Some(rest))) if plain.is_empty() => reading = rest,
+                Ok((plain, rest)) => return Some((Ok(plain), rest.map(|rest| (sealed, rest)))),
+                Err(cause) => return Some((Err(cause), None)),
             }
         }
     });
@@ -90,6 +87,32 @@ pub(super) async fn get(
         }
     });
     Ok((headers(&file), Body::from_stream(opened)).into_response())
+}
+
+/// A file on its way out. It may take minutes, so a key is in use for a piece at a time only, and not at all once its person
+/// is forgotten.
+struct Reading {
+    shared: Shared,
+    person: Option<Person>,
+    opener: StreamOpener,
+}
+
+impl Reading {
+    /// Opens the next piece, or what is left when there is none, and then there is no more to come.
+    async fn open(mut self, piece: Option<Bytes>) -> std::io::Result<(Bytes, Option<Self>)> {
+        let in_use = self.shared.keyring.lease().await;
+        if let Some(person) = &self.person
+            && self.shared.plane.state().people.forgotten.contains(person)
+        {
+            return Err(std::io::Error::other("its person is forgotten"));
+        }
+        let (plain, rest) = match piece {
+            Some(piece) => (self.opener.push(&piece), Some(self)),
+            None => (self.opener.finish(), None),
+        };
+        drop(in_use);
+        plain.map(|plain| (Bytes::from(plain), rest)).map_err(std::io::Error::other)
+    }
 }
 
 fn headers(file: &FileRow) -> [(header::HeaderName, HeaderValue); 6] {

@@ -14,6 +14,8 @@ use crate::wire::{self, FeedAnswer, List, NewTenant, SetFeed, TenantAnswer, Term
 
 /// How long an ended tenant is kept unless somebody says otherwise (`reliability.md` P10).
 const NOTICE_DAYS: u32 = 30;
+/// A tenant is not kept after all in the last moment before its end, which may have begun already.
+const LAST_CALL_MS: i64 = 60 * 1000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Lists the tenants.
@@ -88,8 +90,17 @@ pub(super) async fn resume(
 ) -> Result<Json<TenantAnswer>, Problem> {
     shared.plane.caught_up().await?;
     // A tenant that is about to end may be kept after all; one that has ended is gone.
-    if shared.tenant(&tenant)?.state == TenantState::Purged {
-        refuse_ended(&tenant, TenantState::Purged)?;
+    let state = shared.tenant(&tenant)?.state;
+    if state == TenantState::Purged {
+        refuse_ended(&tenant, state)?;
+    }
+    if let TenantState::Terminated { purge_at_ms } = state
+        && purge_at_ms <= shared.clock.now_ms().saturating_add(LAST_CALL_MS)
+    {
+        return Err(Problem::conflict(
+            format!("the time of tenant {tenant} is over: its keys are being destroyed"),
+            "add it under another id",
+        ));
     }
     if shared.tenant(&tenant)?.state != TenantState::Active {
         shared.act(Action::TenantResumed { tenant: tenant.clone() }).await?;
@@ -152,7 +163,8 @@ pub(super) async fn feed(
     }))
 }
 
-fn refuse_ended(tenant: &TenantId, state: TenantState) -> Result<(), Problem> {
+/// Refuses what is only for tenants that go on.
+pub(super) fn refuse_ended(tenant: &TenantId, state: TenantState) -> Result<(), Problem> {
     match state {
         TenantState::Active | TenantState::Suspended => Ok(()),
         TenantState::Terminated { .. } => Err(Problem::conflict(

@@ -96,7 +96,7 @@ pub struct AttachmentView {
     /// Digest as declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// File name as declared. Not to be trusted as a path.
+    /// What to call it: the last part of what its sender chose, without what cannot be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
     /// Its own caption.

@@ -198,6 +198,45 @@ async fn refusals_say_what_to_do_and_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_shown_before_the_forgotten_are_forgotten_here() {
+    let rig = Rig::start().await;
+    // As before the ledger was gone through: the gate of the views is closed.
+    let gate = rig.readiness.gate("console-views");
+    let status = async |path: &str, token| rig.send("GET", path, token, None).await.status();
+    for path in
+        ["/v1/tenants", "/v1/tenants/acme/conversations", "/v1/tenants/acme/people?value=1", "/v1/erasures"]
+    {
+        assert_eq!(status(path, Some(TOKEN)).await, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(status(path, None).await, StatusCode::UNAUTHORIZED, "{path}: not even that is told");
+    }
+    assert_eq!(status("/v1/status", Some(TOKEN)).await, StatusCode::OK);
+    gate.open();
+    assert_eq!(status("/v1/tenants", Some(TOKEN)).await, StatusCode::OK);
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ending_tenant_gets_nothing_new_and_an_ended_one_never_comes_back() {
+    let rig = Rig::start().await;
+    crate::views::tenant(&rig).await;
+    let conflict = async |method: &str, path: &str, body: Option<serde_json::Value>| {
+        let (status, answer) = rig.ask(method, &format!("/v1/tenants/acme/{path}"), body).await;
+        assert_eq!(status, StatusCode::CONFLICT, "{path}: {answer}");
+    };
+    let token = || Some(json!({"access_token": "EAAB"}));
+    rig.done("POST", "/v1/tenants/acme/terminate", Some(json!({"days": 30}))).await;
+    conflict("PUT", "assets/whatsapp/111", None).await;
+    conflict("PUT", "assets/whatsapp/111/token", token()).await;
+    rig.done("POST", "/v1/tenants/acme/resume", None).await;
+    rig.done("PUT", "/v1/tenants/acme/assets/whatsapp/111", None).await;
+    // Its time is over the moment it is said: whether its keys are gone already is chance.
+    rig.done("POST", "/v1/tenants/acme/terminate", Some(json!({"days": 0}))).await;
+    conflict("POST", "resume", None).await;
+    conflict("PUT", "assets/whatsapp/111/token", token()).await;
+    rig.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_done_again_is_done_once() {
     let rig = Rig::start().await;
     let tenant = || Some(json!({"id": "acme", "name": "Acme"}));

@@ -44,6 +44,7 @@ pub(crate) struct Rig {
     pub(crate) keyring: Keyring,
     /// Where the attachments worker would store.
     pub(crate) blobs: BlobStore,
+    pub(crate) readiness: Readiness,
     address: SocketAddr,
     http: Client<HttpConnector, Full<Bytes>>,
     contract: Contract,
@@ -136,7 +137,7 @@ impl Rig {
             blobs,
             plane,
             topics,
-
+            readiness,
             address,
             http: Client::builder(TokioExecutor::new()).build_http(),
             contract: Contract::new(),

@@ -222,7 +222,11 @@ impl ViewsDb {
     pub async fn file(&self, tenant: &TenantId, id: AttachmentId) -> Result<Option<FileRow>, StoreError> {
         let mut connection = self.get().await?;
         let transaction = tenant_transaction(&mut connection, tenant.as_str()).await?;
-        let sql = format!("{FILES} WHERE tenant_id = $1 AND attachment_id = $2");
+        // That of a message that was taken back is as good as gone.
+        let sql = format!(
+            "{FILES} WHERE tenant_id = $1 AND attachment_id = $2 AND NOT EXISTS (SELECT FROM message_deletion d
+                 WHERE d.tenant_id = attachment.tenant_id AND d.message_id = attachment.message_id)"
+        );
         let row = transaction.query_opt(&sql, &[&tenant.as_str(), &id.as_bytes().as_slice()]).await?;
         row.as_ref().map(file).transpose()
     }
