@@ -171,6 +171,7 @@ mod tests {
         check(MediaError::TooLarge, Course::Settle(FileState::Refused, "too_large"));
         check(MediaError::Sha256Mismatch, Course::Settle(FileState::Refused, "sha256_mismatch"));
         check(MediaError::Expired, Course::Settle(FileState::Expired, "expired"));
+        check(MediaError::NotVisible { code: Some(100) }, again(Scope::File, None, "not_visible"));
         check(MediaError::NoToken, again(Scope::Asset, None, "no_token"));
         check(MediaError::Unauthorized { code: Some(190) }, again(Scope::Asset, None, "unauthorized"));
         check(MediaError::RateLimited { code: Some(4), after }, again(Scope::Asset, Some(7), "rate_limited"));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use control::ControlPlane;
 use eventlog::EventLog;
 use futures::FutureExt;
+use graph::MediaError;
 use keyring::SubjectKey;
 use publish::{FeedForm, Outlets, Published, publish};
 use schemas::{FileOutcome, FileState, SealedEvent};
@@ -100,7 +101,12 @@ impl Worker {
                 Course::Again { scope: Scope::File | Scope::Asset, after, reason }
                     if self.due_ms(job, after) >= job.expires_ms =>
                 {
-                    outcome::not_stored(job.ticket.attachment, FileState::Failed, reason)
+                    // Nobody gave the token what it lacks, or it was gone all the time.
+                    let state = match trouble {
+                        Trouble::Media(MediaError::NotVisible { .. }) => FileState::Expired,
+                        _ => FileState::Failed,
+                    };
+                    outcome::not_stored(job.ticket.attachment, state, reason)
                 }
                 Course::Again { .. } => return Err(trouble),
                 Course::Drop => {

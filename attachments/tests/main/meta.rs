@@ -85,6 +85,7 @@ pub(crate) struct Meta {
     base: Arc<str>,
     /// Bytes of the one file that is worked out while it is sent; 0 for none.
     pub(crate) large: Arc<AtomicU64>,
+    unseen: Arc<AtomicU64>,
 }
 
 impl Meta {
@@ -96,6 +97,7 @@ impl Meta {
             token: Arc::new(Mutex::new(TOKEN.to_owned())),
             base: base.into(),
             large: Arc::default(),
+            unseen: Arc::default(),
         };
         let routes = Router::new()
             .route("/file/{id}", get(private))
@@ -133,6 +135,11 @@ impl Meta {
         format!("{}/cdn/{}", self.base, file.id)
     }
 
+    /// How often somebody asked for what is not there.
+    pub(crate) fn unseen(&self) -> u64 {
+        self.unseen.load(Ordering::SeqCst)
+    }
+
     fn file(&self, id: &str) -> Option<File> {
         self.files.lock().unwrap().get(id).cloned()
     }
@@ -161,7 +168,10 @@ async fn node(
     if !meta.is_authorized(&headers) {
         return refusal(StatusCode::UNAUTHORIZED, 190);
     }
-    let Some(file) = meta.file(&id) else { return refusal(StatusCode::BAD_REQUEST, 100) };
+    let Some(file) = meta.file(&id) else {
+        meta.unseen.fetch_add(1, Ordering::SeqCst);
+        return refusal(StatusCode::BAD_REQUEST, 100);
+    };
     file.asked.fetch_add(1, Ordering::SeqCst);
     let body = format!(
         r#"{{"url":"{}/file/{id}","mime_type":"{}","sha256":"{}","file_size":{},"id":"{id}"}}"#,

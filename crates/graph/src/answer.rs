@@ -89,7 +89,14 @@ fn refused(status: StatusCode, headers: &HeaderMap, error: &RefusalError) -> Med
             MediaError::RateLimited { code, after: wait(headers) }
         }
         Some(1 | 2 | 1200 | 131000 | 131016 | 131057 | 133004) => trouble(status, headers, code),
-        // No such object, or not for this number.
+        // No such object, or not for this number or this token; a status that says which is believed.
+        Some(100 | 803)
+            if status != StatusCode::NOT_FOUND
+                && status.is_client_error()
+                && status != StatusCode::TOO_MANY_REQUESTS =>
+        {
+            MediaError::NotVisible { code }
+        }
         Some(100 | 803 | 131052) if status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error() => {
             MediaError::Expired
         }
@@ -174,7 +181,10 @@ mod tests {
             check(500, Some(code), retry);
             check(400, Some(code), retry);
         }
-        check(400, Some(100), MediaDisposition::Expired);
+        check(400, Some(100), retry);
+        check(403, Some(803), retry);
+        check(404, Some(100), MediaDisposition::Expired);
+        check(400, Some(131052), MediaDisposition::Expired);
         check(503, Some(100), retry);
         check(400, Some(987_654), MediaDisposition::Refused("request_refused"));
         check(500, Some(987_654), retry);

@@ -57,6 +57,12 @@ pub enum MediaError {
     /// It is not there any more, or never was.
     #[error("the file is not there any more")]
     Expired,
+    /// There is no such object, or this token does not see it: Graph says the same of both (`meta-platform.md` §6, 100/33).
+    #[error("there is no such file, or this token does not see it (code {code:?})")]
+    NotVisible {
+        /// Graph's code.
+        code: Option<i64>,
+    },
     /// There is no token to ask with.
     #[error("there is no access token")]
     NoToken,
@@ -148,6 +154,8 @@ impl MediaError {
             Self::RateLimited { after, .. } | Self::ServerTrouble { after, .. } => {
                 MediaDisposition::Retry { after: *after }
             }
+            // Somebody may give the token its permission while the file lives.
+            Self::NotVisible { .. } => MediaDisposition::Retry { after: None },
             Self::Unexpected { .. } | Self::Unreachable | Self::Timeout | Self::Broken | Self::Truncated => {
                 MediaDisposition::Retry { after: None }
             }
@@ -167,6 +175,7 @@ impl MediaError {
             Self::Empty => "empty",
             Self::Encoded => "encoded",
             Self::Expired => "expired",
+            Self::NotVisible { .. } => "not_visible",
             Self::NoToken => "no_token",
             Self::Unauthorized { .. } => "unauthorized",
             Self::RateLimited { .. } => "rate_limited",

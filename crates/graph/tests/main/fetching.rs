@@ -120,7 +120,7 @@ async fn answers_of_the_graph_api() {
     check(&described(|| refusal(401, 190)).await, "unauthorized", unauthorized);
     check(&described(|| refusal(400, 190)).await, "unauthorized", unauthorized);
     check(&described(|| refusal(403, 10)).await, "unauthorized", unauthorized);
-    check(&described(|| refusal(400, 100)).await, "expired", MediaDisposition::Expired);
+    check(&described(|| refusal(400, 100)).await, "not_visible", MediaDisposition::Retry { after: None });
     check(&described(|| refusal(404, 100)).await, "expired", MediaDisposition::Expired);
     check(&described(|| StatusCode::NOT_FOUND.into_response()).await, "expired", MediaDisposition::Expired);
     check(&described(|| refusal(400, 130429)).await, "rate_limited", RETRY);
