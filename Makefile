@@ -41,7 +41,7 @@ test: setup ## Everything, on real Kafka, PostgreSQL and processes that get kill
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo build --locked --workspace --all-targets
-	TIDINGS_PYTHON=$(abspath $(VENV))/bin/python cargo test --locked --workspace --no-fail-fast
+	TIDINGS_PYTHON=$(abspath $(VENV))/bin/python cargo test --locked --workspace --no-fail-fast -- --show-output
 
 chaos: setup ## The long proof: 100,000 events with repeats, reordering and kills, on both logs
 	cargo build --locked --workspace --all-targets

@@ -11,18 +11,18 @@ use nix::unistd::Pid;
 use crate::rig::{Up, delivery, whatsapp};
 
 /// Files below `root` that hold any of these words, in clear, in base64, in hexadecimal or in UTF-16.
-pub(crate) fn canaries(root: &Path, words: &[String]) -> Vec<String> {
+pub(crate) fn canaries(root: &Path, words: &[Vec<u8>]) -> Vec<String> {
     let forms: Vec<Vec<u8>> = words
         .iter()
         .flat_map(|word| {
             // Base64 has three forms of a word, by where it stands; its first and last characters depend on what is beside it.
             let base64 = (0..3).map(|before| {
-                let text = STANDARD.encode([&vec![b' '; before][..], word.as_bytes()].concat());
+                let text = STANDARD.encode([&vec![b' '; before][..], &word[..]].concat());
                 let until = (before + word.len()) * 8 / 6;
                 text.as_bytes()[(before * 8).div_ceil(6)..until].to_vec()
             });
-            let wide = word.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            base64.chain([word.as_bytes().to_vec(), hex::encode(word).into_bytes(), wide]).collect::<Vec<_>>()
+            let wide = word.iter().flat_map(|byte| [*byte, 0]).collect();
+            base64.chain([word.clone(), hex::encode(word).into_bytes(), wide]).collect::<Vec<_>>()
         })
         .collect();
     let search = aho_corasick::AhoCorasick::new(&forms).unwrap();
@@ -51,7 +51,7 @@ fn a_canary_is_found_in_every_form() {
     let wide: Vec<u8> = word.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let base64 = (0..3).map(|before| STANDARD.encode(format!("{}{word}, said they", &"xyz"[..before])));
     let forms = base64.map(String::into_bytes).chain([word.clone().into(), hex::encode(&word).into(), wide]);
-    let words = [word.clone()];
+    let words = [word.clone().into_bytes()];
     for form in forms {
         std::fs::write(&path, [b"before ", &form[..], b" after"].concat()).unwrap();
         assert_eq!(canaries(folder.path(), &words).len(), 1, "{}", String::from_utf8_lossy(&form));

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::process::Command;
 
 use crate::process::{http, until};
-use crate::rig::{APP, SECRET, Up, delivery, whatsapp};
+use crate::rig::{APP, SECRET, Up, VERIFY_TOKEN, delivery, whatsapp};
 
 /// What `script` prints, with these as `$1`, `$2`, ….
 async fn shell(script: &str, args: &[&str]) -> String {
@@ -75,7 +75,7 @@ async fn the_handshake_echoes_the_challenge() {
         let answer = http().get(url).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
-    assert_eq!(get("token").await, (200, "1158201444".to_owned()));
+    assert_eq!(get(VERIFY_TOKEN).await, (200, "1158201444".to_owned()));
     assert_eq!(get("other").await.0, 403);
     up.stop().await;
 }

@@ -13,6 +13,7 @@ use crate::process::{Process, free_port, http, run, until};
 
 pub(crate) const APP: &str = "rig";
 pub(crate) const SECRET: &str = "rig-secret";
+pub(crate) const VERIFY_TOKEN: &str = "rig-verify-token";
 
 /// Whatever has an admin API: `up`, or the roles.
 pub(crate) struct Admin {
@@ -88,8 +89,8 @@ impl Admin {
     pub(crate) async fn app(&self, folder: &std::path::Path) {
         let file = folder.join("app-secret");
         std::fs::write(&file, SECRET).unwrap();
-        self.cli(&["app", "add", APP, "--secret-file", file.to_str().unwrap(), "--verify-token", "token"])
-            .await;
+        let file = file.to_str().unwrap();
+        self.cli(&["app", "add", APP, "--secret-file", file, "--verify-token", VERIFY_TOKEN]).await;
     }
 
     /// Every message of a tenant, in order within each conversation.
