@@ -52,6 +52,15 @@ impl BlobArgs {
                 "--s3-region names a bucket's region; everything has to be in the one that --only-region names",
             ));
         }
+        // An ARN names its region: arn:aws:kms:REGION:…
+        if let (Some(only), Some(region)) = (&self.only_region, self.s3_sse.split(':').nth(3))
+            && only != region
+        {
+            return Err(Failure::usage(
+                format!("the key of --s3-sse is in {region}, and --only-region is {only}"),
+                "everything has to be in the region that --only-region names",
+            ));
+        }
         let credentials = match (&self.s3_access_key, &self.s3_secret_key_file) {
             (Some(id), Some(file)) => {
                 let secret = std::fs::read_to_string(file).map_err(|cause| {

@@ -41,17 +41,14 @@ const ATTACHMENTS_CONNECTIONS: usize = 8;
 
 pub(crate) async fn ingest(args: IngestArgs) -> Result<ExitCode, Failure> {
     args.role.brokers("ingest")?;
-    let edge_key = match (&args.edge_key, &args.role.root_key) {
-        (Some(file), _) => EdgeKey::load(file).map_err(anyhow::Error::from)?,
-        // What it needs of the root key is kept, the rest is forgotten.
-        (None, Some(_)) => args.role.root(None).await?.edge(),
-        (None, None) => {
-            return Err(Failure::usage(
-                "ingest needs the edge key",
-                "--edge-key FILE names it; `tidings key edge --root-key FILE --out FILE` makes it from the root key",
-            ));
-        }
+    // The process that the whole internet speaks to has no root key, not even for a moment.
+    let Some(file) = &args.edge_key else {
+        return Err(Failure::usage(
+            "ingest needs the edge key, and takes no root key",
+            "--edge-key FILE names it; `tidings key edge --root-key FILE --out FILE` makes it from the root key",
+        ));
     };
+    let edge_key = EdgeKey::load(file).map_err(anyhow::Error::from)?;
     let role = Role::open("ingest", args.role).await?;
     let listener = listen(args.listen, "--listen").await?;
     info!("webhooks arrive at {}", listener.local_addr()?);
@@ -71,7 +68,7 @@ pub(crate) async fn ingest(args: IngestArgs) -> Result<ExitCode, Failure> {
 
 pub(crate) async fn router(args: RouterArgs) -> Result<ExitCode, Failure> {
     args.role.brokers("router")?;
-    let root = Arc::new(args.role.root(None).await?);
+    let root = Arc::new(args.role.root(args.only_region.as_deref()).await?);
     let mut role = Role::open("router", args.role).await?;
     if !args.no_migrate {
         patiently("the keyring (--keyring)", || store::migrate_keyring(&args.keyring)).await?;

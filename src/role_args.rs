@@ -21,7 +21,7 @@ pub(crate) struct RoleArgs {
     pub(crate) kafka: Option<String>,
     /// The deployment's root key file, the same for every role that needs it: one line `tidings-root-v1:` and 64 random
     /// hexadecimal digits (openssl rand -hex 32), mode 0600; or wrapped by AWS KMS, as `tidings key wrap` makes it. Ingest
-    /// needs an edge key only, the projector none
+    /// takes an edge key instead, the projector none
     #[arg(long, env = "TIDINGS_ROOT_KEY", value_name = "FILE")]
     pub(crate) root_key: Option<PathBuf>,
     /// Another address of AWS KMS, such as a private endpoint's
@@ -51,8 +51,8 @@ pub(crate) struct IngestArgs {
     /// Where webhooks arrive
     #[arg(long, env = "TIDINGS_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(crate) listen: SocketAddr,
-    /// The edge key file, instead of the root key: it opens app secrets and seals bodies, and opens none
-    #[arg(long, env = "TIDINGS_EDGE_KEY", value_name = "FILE", conflicts_with = "root_key")]
+    /// The edge key file, as `tidings key edge` makes it: it opens app secrets and seals bodies, and opens none
+    #[arg(long, env = "TIDINGS_EDGE_KEY", value_name = "FILE")]
     pub(crate) edge_key: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) edge: EdgeArgs,
@@ -69,6 +69,9 @@ pub(crate) struct RouterArgs {
     /// The keyring's database
     #[arg(long, env = "TIDINGS_KEYRING", value_name = "URL", value_parser = secret)]
     pub(crate) keyring: SecretString,
+    /// Refuse to start with a KMS key in any other region
+    #[arg(long, env = "TIDINGS_ONLY_REGION", value_name = "REGION")]
+    pub(crate) only_region: Option<String>,
     /// Leave the tables as they are: `tidings migrate` makes and updates them
     #[arg(long, env = "TIDINGS_NO_MIGRATE")]
     pub(crate) no_migrate: bool,

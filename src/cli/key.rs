@@ -92,8 +92,11 @@ pub(crate) async fn run(args: KeyArgs) -> Result<(), Failure> {
             if args.client.json {
                 return print::json(&done);
             }
+            if done.level == "data" {
+                return print::line("whoever receives seals with a new data key from now on");
+            }
             print::line(&format!(
-                "{} keys are replaced: {} tenants, {} people's keys, {} apps and {} backups are sealed with the new ones",
+                "{} keys are replaced; sealed with the new ones: tenants {}, people's keys {}, apps {}, backups {}",
                 done.level, done.tenants, done.keys, done.apps, done.backups
             ))
         }

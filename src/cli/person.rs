@@ -238,7 +238,7 @@ fn shown(as_json: bool, erasure: &ErasureAnswer) -> Result<(), Failure> {
     }
     if erasure.state == "done" {
         return print::line(&format!(
-            "forgotten: {} rows, {} objects and {} records removed, {} sealed records tried and none opened; erasure {}",
+            "forgotten: removed rows {}, objects {}, records {}; of {} sealed records that were tried none opened; erasure {}",
             erasure.rows, erasure.objects, erasure.records, erasure.tried, erasure.erasure
         ));
     }
