@@ -48,6 +48,12 @@ pub(crate) async fn ingest(args: IngestArgs) -> Result<ExitCode, Failure> {
             "--edge-key FILE names it; `tidings key edge --root-key FILE --out FILE` makes it from the root key",
         ));
     };
+    if std::fs::read_to_string(file).is_ok_and(|text| text.starts_with("tidings-root")) {
+        return Err(Failure::usage(
+            format!("{} is a root key file, and ingest takes none", file.display()),
+            "`tidings key edge --root-key FILE --out FILE` makes the edge key file from it",
+        ));
+    }
     let edge_key = EdgeKey::load(file).map_err(anyhow::Error::from)?;
     let role = Role::open("ingest", args.role).await?;
     let listener = listen(args.listen, "--listen").await?;

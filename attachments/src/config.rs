@@ -25,6 +25,9 @@ pub struct Config {
     pub retry_first: Duration,
     /// The longest such pause. Default: 15 min.
     pub retry_longest: Duration,
+    /// The shortest pause after Graph said that there is no such file or that the token does not see it: it seldom changes.
+    /// Default: 1 h.
+    pub unseen_every: Duration,
     /// How long an asset rests whose token is missing or refused, or that made too many calls without being told how long to
     /// wait. The first rest; the longest is ten times this. Default: 30 s.
     pub rest: Duration,
@@ -48,6 +51,7 @@ impl Default for Config {
             poll: Duration::from_secs(1),
             retry_first: Duration::from_secs(2),
             retry_longest: Duration::from_secs(15 * 60),
+            unseen_every: Duration::from_secs(60 * 60),
             rest: Duration::from_secs(30),
             remove_again: Duration::from_secs(30 * 60),
             partitions: Partitions::default(),

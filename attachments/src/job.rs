@@ -96,7 +96,7 @@ impl Worker {
         let Some((mut hold, key)) = taken else { return Err(Trouble::Gone) };
         let outcome = match self.bring(job, &event, &mut hold, &key).await {
             Ok(kept) => outcome::stored(job.ticket.attachment, &kept),
-            Err(trouble) => match trouble.course() {
+            Err(trouble) => match self.course(&trouble) {
                 Course::Settle(state, reason) => outcome::not_stored(job.ticket.attachment, state, reason),
                 Course::Again { scope: Scope::File | Scope::Asset, after, reason }
                     if self.due_ms(job, after) >= job.expires_ms =>
@@ -234,7 +234,7 @@ impl Worker {
     }
 
     async fn put_back(&self, job: &QueueJob, trouble: &Trouble) -> Ended {
-        let (scope, after, reason) = match trouble.course() {
+        let (scope, after, reason) = match self.course(trouble) {
             Course::Again { scope, after, reason } => (scope, after, reason),
             // Only what was fetched is settled, and that is done.
             Course::Settle(_, reason) => (Scope::File, None, reason),
@@ -266,6 +266,15 @@ impl Worker {
     }
 
     /// When a job that failed now is due again.
+    fn course(&self, trouble: &Trouble) -> Course {
+        match (trouble, trouble.course()) {
+            (Trouble::Media(MediaError::NotVisible { .. }), Course::Again { scope, reason, .. }) => {
+                Course::Again { scope, after: Some(self.config.unseen_every), reason }
+            }
+            (_, course) => course,
+        }
+    }
+
     fn due_ms(&self, job: &QueueJob, after: Option<Duration>) -> i64 {
         let failures = u32::try_from(job.ticket.attempts).unwrap_or(u32::MAX);
         let pause = backoff(self.config.retry_first, self.config.retry_longest, failures);

@@ -17,6 +17,8 @@ use crate::KeepError;
 use crate::keeper::Keeper;
 use crate::scan::read_range;
 
+/// For how long the log keeps whom a callback is about, milliseconds (`control::ensure_topics`).
+const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 const TELL_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 impl Keeper {
@@ -51,10 +53,14 @@ impl Keeper {
                         self.tell_shut(code, &cause);
                         continue;
                     }
-                    None => error!(
-                        code,
-                        "a request to be forgotten waited for too long: whom it is about is gone"
-                    ),
+                    // Somebody else answers it just now, or nobody did in all the time that its id is kept.
+                    None if self.clock.now_ms().saturating_sub(callback.at_ms) < KEPT_MS => continue,
+                    None => {
+                        error!(
+                            code,
+                            "a request to be forgotten waited for too long: whom it is about is gone"
+                        );
+                    }
                 }
             }
             info!(code, "a {} callback leads to {} erasures", callback.kind.as_str(), erasures.len());
@@ -62,16 +68,21 @@ impl Keeper {
             answered += 1;
         }
         self.metrics.callbacks_shut.set(shut);
-        // Those of before too, should the process have ended in between.
+        self.forget_answered(asked).await?;
+        Ok(answered > 0)
+    }
+
+    /// Puts tombstones over whom callbacks were about that are answered. With every sweep too: the process may have ended in
+    /// between, and a late repeat may have come.
+    pub(crate) async fn forget_answered(&self, asked: HashMap<String, String>) -> Result<(), KeepError> {
         let state = self.plane.state();
-        for code in asked.keys() {
-            if state.people.callbacks.get(code).is_some_and(|callback| callback.erasures.is_some()) {
-                let key = Some(Bytes::from(code.clone()));
-                let gone = Record { key, value: None, headers: Vec::new() };
+        for code in asked.into_keys() {
+            if state.people.callbacks.get(&code).is_some_and(|callback| callback.erasures.is_some()) {
+                let gone = Record { key: Some(Bytes::from(code)), value: None, headers: Vec::new() };
                 self.log.append(&self.asked_at()?, gone)?.await?;
             }
         }
-        Ok(answered > 0)
+        Ok(())
     }
 
     fn asked_at(&self) -> Result<TopicPartition, KeepError> {

@@ -16,8 +16,9 @@ use crate::scan::{Held, Sample, bury, scan};
 use crate::{KeepError, keeper};
 
 const LOOK: Duration = Duration::from_millis(50);
-/// For how long an erasure rests that could not be done.
+/// For how long an erasure rests that could not be done; each further failure doubles it, up to the longest.
 const REST: Duration = Duration::from_secs(2);
+const LONGEST_REST: Duration = Duration::from_secs(10 * 60);
 
 /// An entry of the ledger, as the store of objects keeps it beside `control`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +78,10 @@ impl Keeper {
             let person = (erasure.tenant.clone(), erasure.subject);
             let held = held.remove(&person).unwrap_or_default();
             match self.finish(id, &erasure, &person, held).await {
-                Ok(()) => done = true,
+                Ok(()) => {
+                    self.resting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                    done = true;
+                }
                 // One person's trouble is not another's.
                 Err(cause) => {
                     self.metrics.failures.inc();
@@ -107,13 +111,13 @@ impl Keeper {
 
     fn rest(&self, id: ErasureId) {
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        resting.retain(|_, until| *until > Instant::now());
-        resting.insert(id, Instant::now() + REST);
+        let pause = resting.get(&id).map_or(REST, |(_, pause)| (*pause * 2).min(LONGEST_REST));
+        resting.insert(id, (Instant::now() + pause, pause));
     }
 
     fn rests(&self, id: ErasureId) -> bool {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        resting.get(&id).is_some_and(|until| *until > Instant::now())
+        resting.get(&id).is_some_and(|(until, _)| *until > Instant::now())
     }
 
     /// Removes everything of a person whose keys are gone, and looks again.
@@ -180,7 +184,9 @@ impl Keeper {
     /// # Errors
     /// A process that is heard of does not let go.
     pub(crate) async fn evicted(&self) -> Result<(), KeepError> {
-        self.keyring.forget().await;
+        if tokio::time::timeout(self.config.evict_within, self.keyring.forget()).await.is_err() {
+            return Err(KeepError::InUse { processes: 1 });
+        }
         let offset = self.plane.state().people.evictions;
         let until = Instant::now() + self.config.evict_within;
         let patience_ms = i64::try_from(self.config.evict_within.as_millis()).unwrap_or(i64::MAX);

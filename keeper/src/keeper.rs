@@ -49,8 +49,8 @@ pub struct Keeper {
     pub(crate) endings: Arc<Mutex<Endings>>,
     /// Callbacks that do not open, and when somebody was last told.
     pub(crate) told: Arc<std::sync::Mutex<HashMap<String, Instant>>>,
-    /// Erasures that could not be done now, and until when they rest.
-    pub(crate) resting: Arc<std::sync::Mutex<HashMap<ErasureId, Instant>>>,
+    /// Erasures that could not be done now: until when they rest, and for how long that is.
+    pub(crate) resting: Arc<std::sync::Mutex<HashMap<ErasureId, (Instant, Duration)>>>,
     /// Held while something is swept.
     pub(crate) sweeping: Arc<Mutex<()>>,
 }
@@ -170,7 +170,23 @@ impl Keeper {
         let answered = self.answer_callbacks().await;
         let erased = self.erase().await;
         let ended = self.purge_due().await.map(|ended| ended > 0);
-        Ok(answered? | erased? | ended?)
+        let mut done = false;
+        let mut failed: Option<KeepError> = None;
+        for turn in [answered, erased, ended] {
+            match turn {
+                Ok(any) => done |= any,
+                // One that stays is the one to tell of.
+                Err(cause) if failed.as_ref().is_none_or(KeepError::is_passing) => {
+                    if let Some(other) = failed.replace(cause) {
+                        warn!(error = format!("{:#}", anyhow::Error::from(other)), "the keeper tries again");
+                    }
+                }
+                Err(cause) => {
+                    warn!(error = format!("{:#}", anyhow::Error::from(cause)), "the keeper tries again")
+                }
+            }
+        }
+        failed.map_or(Ok(done), Err)
     }
 
     fn measure(&self) {

@@ -56,8 +56,8 @@ impl Keeper {
         // Whatever anybody remembers may be what was before.
         self.act(Action::BackupRestored { backup: id.to_owned() }).await?;
         self.wake(id).await?;
-        self.evicted().await?;
         barrier(self).await?;
+        self.evicted().await?;
         let forgotten = views.people.max(keyring.forgotten);
         info!(backup = id, rows = views.rows, forgotten, "restored the backup {id}");
         Ok(RestoreReport { backup: id.to_owned(), rows: views.rows, people: keyring.people, forgotten })

@@ -202,6 +202,9 @@ impl Keeper {
                 }
             }
         }
+        if !dry {
+            self.forget_answered(self.asked().await?).await?;
+        }
         failed.map_or(Ok(rows), Err)
     }
 

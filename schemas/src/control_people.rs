@@ -199,7 +199,10 @@ impl People {
                 });
             }
             Action::CallbackAnswered { code, erasures } => {
-                if let Some(callback) = self.callbacks.get_mut(code) {
+                // Of two who looked at once, the first has it: the other found less, or the same.
+                if let Some(callback) = self.callbacks.get_mut(code)
+                    && callback.erasures.is_none()
+                {
                     callback.erasures = Some(erasures.clone());
                 }
             }

@@ -173,6 +173,7 @@ pub(crate) fn quick() -> Config {
         retry_first: Duration::from_millis(50),
         retry_longest: Duration::from_millis(200),
         rest: Duration::from_millis(100),
+        unseen_every: Duration::from_millis(50),
         grace: Duration::from_secs(1),
         partitions: PARTITIONS,
         ..Config::default()

@@ -177,12 +177,17 @@ pub(super) async fn export(
 ) -> Result<Json<PersonExport>, Problem> {
     let identifiers = known(&shared, &tenant, subject).await?;
     let state = shared.plane.state();
-    // What is sealed for anybody else does not open with this, and is left out.
+    let mut rows = Vec::new();
+    for row in shared.views.conversations_of(&tenant, subject).await? {
+        let messages = theirs(&shared, &tenant, &row, subject).await?;
+        rows.push((row, messages));
+    }
+    // What is sealed for anybody else does not open with this, and is left out. Once everything was read, because whoever
+    // forgets somebody waits while keys are in use.
     let opener = Opener::of(&shared.keyring, &tenant, [&Some(subject)]).await?;
     let mut conversations = Vec::new();
     let mut profile = ContactProfile::default();
-    for row in shared.views.conversations_of(&tenant, subject).await? {
-        let messages = theirs(&shared, &tenant, &row, subject).await?;
+    for (row, messages) in rows {
         if row.subject == Some(subject) {
             profile = shown::profile(row.contact.as_ref(), Some(subject), &tenant, &state.people, &opener);
         }
@@ -193,6 +198,7 @@ pub(super) async fn export(
             messages: messages.into_iter().map(|row| shown::message(row, &opener)).collect(),
         });
     }
+    drop(opener);
     shared.act(Action::SubjectExported { tenant: tenant.clone(), subject }).await?;
     Ok(Json(PersonExport {
         format: "tidings-person-1".to_owned(),
@@ -232,6 +238,7 @@ pub(super) async fn correct(
     let key = opener.key(subject).ok_or_else(|| nobody(&tenant, subject))?;
     let json = serde_json::to_vec(&given).expect("a profile is plain data");
     let sealed = STANDARD.encode(key.seal_correction(&json)?);
+    drop(opener);
     shared.act(Action::SubjectCorrected { tenant: tenant.clone(), subject, sealed }).await?;
     answer_person(&shared, &tenant, subject).await
 }
