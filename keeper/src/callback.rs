@@ -17,8 +17,6 @@ use crate::KeepError;
 use crate::keeper::Keeper;
 use crate::scan::read_range;
 
-/// For how long the log keeps whom a callback is about, milliseconds (`control::ensure_topics`).
-const KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 const TELL_AGAIN: Duration = Duration::from_secs(60 * 60);
 
 impl Keeper {
@@ -36,6 +34,7 @@ impl Keeper {
             return Ok(false);
         }
         let asked = self.asked().await?;
+        let kept_ms = i64::try_from(control::CALLBACKS_KEPT.as_millis()).unwrap_or(i64::MAX);
         let mut answered = 0;
         let mut shut = 0;
         for (code, callback) in &open {
@@ -54,7 +53,7 @@ impl Keeper {
                         continue;
                     }
                     // Somebody else answers it just now, or nobody did in all the time that its id is kept.
-                    None if self.clock.now_ms().saturating_sub(callback.at_ms) < KEPT_MS => continue,
+                    None if self.clock.now_ms().saturating_sub(callback.at_ms) < kept_ms => continue,
                     None => {
                         error!(
                             code,

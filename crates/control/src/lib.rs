@@ -11,4 +11,4 @@ mod topics;
 pub use error::ControlError;
 pub use plane::ControlPlane;
 pub use secret::{AppKeys, NewApp};
-pub use topics::{Partitions, ensure_inbox, ensure_topics};
+pub use topics::{CALLBACKS_KEPT, Partitions, ensure_inbox, ensure_topics};

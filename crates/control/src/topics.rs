@@ -7,6 +7,9 @@ use schemas::{TenantId, Topics};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// For how long it is kept whom a callback is about that nobody answers.
+pub const CALLBACKS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// How many partitions topics are made with. Existing topics keep theirs.
 #[derive(Debug, Clone, Copy)]
 pub struct Partitions {
@@ -29,7 +32,7 @@ pub async fn ensure_topics(log: &EventLog, topics: &Topics, partitions: Partitio
         (topics.events(), partitions.main, Retention::Compacted),
         (topics.quarantine(), 1, Retention::Age(30 * DAY)),
         // Gone with the answer; the month is for a keeper that is away.
-        (topics.callbacks(), 1, Retention::CompactedAge(30 * DAY)),
+        (topics.callbacks(), 1, Retention::CompactedAge(CALLBACKS_KEPT)),
     ];
     for (name, partitions, retention) in specs {
         log.ensure(&TopicSpec { topic: Topic::new(name)?, partitions, retention }).await?;
