@@ -135,14 +135,8 @@ fn file(event: &SealedEvent, attachment: AttachmentId, key: &SubjectKey) -> Resu
     let files = match Content::from_json(event.kind, &content)? {
         Content::Message(message) => message.attachments,
         Content::Edited(edited) => edited.attachments,
-        Content::Deleted
-        | Content::Reaction(_)
-        | Content::Status(_)
-        | Content::Watermark(_)
-        | Content::Postback(_)
-        | Content::Referral(_)
-        | Content::File(_)
-        | Content::Unrecognized(_) => Vec::new(),
+        // Nothing else names files.
+        _ => Vec::new(),
     };
     files.into_iter().find(|file| file.id == Some(attachment)).ok_or(Trouble::NoPlace)
 }

@@ -104,6 +104,7 @@ pub(crate) mod tests {
         SealedEvent {
             id: EventId::from_bytes([1; 16]),
             kind,
+            version: kind.version(),
             tenant: "acme".parse::<TenantId>().unwrap(),
             channel: Channel::Whatsapp,
             asset: "whatsapp:111".parse::<Asset>().unwrap(),
@@ -116,6 +117,7 @@ pub(crate) mod tests {
             received_ms: NOW_MS + 1000,
             raw: RawPosition { raw: RawRef { partition: 1, offset: 2 }, index: 0, count: 1 },
             imported: false,
+            standby: false,
             facts: Facts { files: (1..=files).map(fact).collect(), ..Facts::default() },
             content: b"sealed content".to_vec(),
             contact: Some(b"sealed contact".to_vec()),

@@ -42,6 +42,7 @@ pub(crate) fn event(named: &SealedEvent, outcome: FileOutcome, id_key: &IdKey, n
         received_ms: now_ms,
         raw: named.raw,
         imported: named.imported,
+        standby: named.standby,
         contact: None,
         content: Content::File(outcome),
         source: nothing(),

@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use schemas::{
-    Attachment, ContactProfile, Edited, FileState, MessageContent, People, Postback, Reaction, SubjectId,
-    TenantId,
+    Attachment, ContactProfile, Edited, FileState, IdentityChange, MessageContent, People, Postback,
+    Reaction, SubjectId, TenantId,
 };
 use serde::de::DeserializeOwned;
 use store::{AuditRow, ConversationRow, FileRow, MessageRow, QuarantineRow, SealedPart};
@@ -103,10 +103,14 @@ pub(crate) fn message(row: MessageRow, opener: &Opener) -> Message {
     }
 }
 
-/// A message's content; a pressed button shows as what the person said with it.
+/// A message's content; a pressed button shows as what the person said with it, another number as what Meta says of it.
 fn said(part: &SealedPart, opener: &Opener) -> Option<MessageContent> {
     let opened = opener.open(part)?;
-    serde_json::from_slice(&opened).ok().or_else(|| {
+    let message = serde_json::from_slice(&opened).ok().or_else(|| {
+        let identity: IdentityChange = serde_json::from_slice(&opened).ok()?;
+        Some(MessageContent { kind: "system".to_owned(), text: identity.text, ..MessageContent::default() })
+    });
+    message.or_else(|| {
         let pressed: Postback = serde_json::from_slice(&opened).ok()?;
         Some(MessageContent {
             kind: "postback".to_owned(),

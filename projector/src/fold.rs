@@ -13,8 +13,8 @@ use schemas::{
 };
 use store::{
     AttachmentChange, AttachmentName, AttachmentOutcome, ContactChange, ConversationChange,
-    ConversationChanges, DeletionChange, EditChange, MessageChange, ReactionChange, SEVERAL, StatusChange,
-    WatermarkChange,
+    ConversationChanges, DeletionChange, EditChange, MessageChange, ReactionChange, SEVERAL, Side,
+    StandingChange, StandingKey, StatusChange, WatermarkChange,
 };
 
 const SENT: i16 = 1;
@@ -38,6 +38,12 @@ pub(crate) fn add(changes: &mut ConversationChanges, mut event: SealedEvent) {
     match event.kind {
         Kind::MessageReceived | Kind::MessageSent | Kind::PostbackReceived => {
             files(changes, &event);
+            // An imported message tells how far it had come.
+            if let (Kind::MessageSent, Some(message), Some(status)) =
+                (event.kind, event.message, event.facts.status)
+            {
+                reached(changes, &event, message, status);
+            }
             message(changes, event);
         }
         Kind::ReferralReceived => conversation(changes, &event),
@@ -54,8 +60,95 @@ pub(crate) fn add(changes: &mut ConversationChanges, mut event: SealedEvent) {
         }
         Kind::ConversationRead | Kind::ConversationDelivered => watermark(changes, &event),
         Kind::AttachmentStored | Kind::AttachmentFailed => outcome(changes, &event),
-        Kind::Unrecognized => {}
+        Kind::IdentityChanged => message(changes, event),
+        Kind::OptinReceived
+        | Kind::PreferenceChanged
+        | Kind::ThreadControl
+        | Kind::CallUpdated
+        | Kind::ContactUpdated
+        | Kind::PersonMerged
+        | Kind::PersonSplit
+        | Kind::TemplateUpdated
+        | Kind::NumberUpdated
+        | Kind::AccountUpdated
+        | Kind::CapabilityUpdated
+        | Kind::FlowUpdated
+        | Kind::PolicyEnforced
+        | Kind::AssetFailed
+        | Kind::HistoryProgressed => standing(changes, event),
+        // Nothing that a view shows.
+        Kind::FeedbackReceived
+        | Kind::GroupUpdated
+        | Kind::AccountLinked
+        | Kind::ConversionDetected
+        | Kind::CommentChanged
+        | Kind::FeedChanged
+        | Kind::MentionReceived
+        | Kind::StoryInsights
+        | Kind::Unrecognized => {}
     }
+}
+
+/// What stands until something newer is said.
+fn standing(changes: &mut ConversationChanges, event: SealedEvent) {
+    let Some((key, rank)) = stands(&event) else { return };
+    if matches!(event.kind, Kind::CallUpdated | Kind::OptinReceived) {
+        conversation(changes, &event);
+    }
+    let new = StandingChange {
+        rank,
+        at_ms: event.occurred_ms,
+        event: event.id,
+        kind: event.kind.as_str(),
+        conversation: event.conversation,
+        subject: event.subject,
+        content: event.content,
+    };
+    merge(&mut changes.standing, (event.tenant, key), new, latest);
+}
+
+/// Which thing an event speaks of, and what counts before its time; nothing when it names none.
+fn stands(event: &SealedEvent) -> Option<(StandingKey, i16)> {
+    let word = event.facts.kind.as_deref().unwrap_or_default();
+    let key = |side, holder: &[u8], item: String| StandingKey { side, holder: holder.to_vec(), item };
+    Some(match event.kind {
+        // Who asks to answer does not answer yet.
+        Kind::ThreadControl if matches!(word, "passed" | "taken") => {
+            (key(Side::Thread, event.conversation?.as_bytes(), String::new()), 0)
+        }
+        Kind::CallUpdated => {
+            let rank = match word {
+                "ringing" => 1,
+                "connect" | "accepted" => 2,
+                "rejected" | "terminate" => 3,
+                _ => 0,
+            };
+            (key(Side::Call, event.message?.as_bytes(), String::new()), rank)
+        }
+        Kind::PreferenceChanged | Kind::OptinReceived => {
+            (key(Side::Preference, event.subject?.as_bytes(), word.to_owned()), 0)
+        }
+        Kind::ContactUpdated => (key(Side::AddressBook, event.subject?.as_bytes(), String::new()), 0),
+        Kind::PersonMerged | Kind::PersonSplit => {
+            let (into, from) = event.facts.people?;
+            (key(Side::Person, from.as_bytes(), into.to_string()), 0)
+        }
+        Kind::TemplateUpdated
+        | Kind::NumberUpdated
+        | Kind::AccountUpdated
+        | Kind::CapabilityUpdated
+        | Kind::FlowUpdated
+        | Kind::PolicyEnforced
+        | Kind::AssetFailed
+        | Kind::HistoryProgressed => {
+            let item = match &event.facts.item {
+                Some(item) => format!("{word}:{item}"),
+                None => word.to_owned(),
+            };
+            (key(Side::Asset, event.asset.to_string().as_bytes(), item), 0)
+        }
+        _ => return None,
+    })
 }
 
 /// Merges: what is there already and what comes decide by `rule` alone.
@@ -113,6 +206,7 @@ fn message(changes: &mut ConversationChanges, event: SealedEvent) {
     let key = (event.tenant.clone(), key(&event));
     let new = MessageChange {
         imported: event.imported,
+        standby: event.standby,
         at_ms: event.occurred_ms,
         event: event.id,
         conversation,

@@ -2,8 +2,10 @@
 
 use crate::content::{ContactProfile, Content};
 use crate::{
-    Asset, Channel, ConversationId, EventId, IdKey, MessageKey, RawPosition, Source, SubjectId, TenantId,
+    Asset, Channel, ConversationId, EventId, IdKey, Kind, MessageKey, RawPosition, Source, SubjectId,
+    TenantId,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One event of one tenant (`design.md` §4).
@@ -39,6 +41,8 @@ pub struct Event {
     pub raw: RawPosition,
     /// Brought by a history import: no notification is due.
     pub imported: bool,
+    /// Another app answers in the conversation: to be shown, not to be answered.
+    pub standby: bool,
     /// What Meta tells about the person beside the event.
     pub contact: Option<ContactProfile>,
     /// What it holds.
@@ -89,7 +93,7 @@ pub struct EventContext<'a> {
 }
 
 /// Who acted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// The person.
@@ -105,79 +109,5 @@ impl Direction {
             Self::In => "in",
             Self::Out => "out",
         }
-    }
-}
-
-/// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// The person wrote. Content: `Message`.
-    MessageReceived,
-    /// The business wrote, here or elsewhere. Content: `Message`.
-    MessageSent,
-    /// A message got another text. Content: `Edited`.
-    MessageEdited,
-    /// A message was taken back. Content: `Deleted`.
-    MessageDeleted,
-    /// A reaction was set or removed. Content: `Reaction`.
-    MessageReacted,
-    /// A sent message was sent, delivered, read, played or failed. Content: `Status`.
-    MessageStatus,
-    /// Everything up to a time, or one message, was read. Content: `Watermark`.
-    ConversationRead,
-    /// Everything up to a time, or some messages, were delivered. Content: `Watermark`.
-    ConversationDelivered,
-    /// The person pressed a button of a menu, greeting or template. Content: `Postback`.
-    PostbackReceived,
-    /// The person came through a link or an ad. Content: `Referral`.
-    ReferralReceived,
-    /// A message's file is in the store. Made by Tidings itself. Content: `File`.
-    AttachmentStored,
-    /// A message's file will not be in the store, and why. Made by Tidings itself. Content: `File`.
-    AttachmentFailed,
-    /// Something this version does not read; `source` has it whole. Content: `Unrecognized`.
-    Unrecognized,
-}
-
-impl Kind {
-    /// Every kind, for metrics and documentation.
-    pub const ALL: [Self; 13] = [
-        Self::MessageReceived,
-        Self::MessageSent,
-        Self::MessageEdited,
-        Self::MessageDeleted,
-        Self::MessageReacted,
-        Self::MessageStatus,
-        Self::ConversationRead,
-        Self::ConversationDelivered,
-        Self::PostbackReceived,
-        Self::ReferralReceived,
-        Self::AttachmentStored,
-        Self::AttachmentFailed,
-        Self::Unrecognized,
-    ];
-
-    /// The kind as its one word; never changes, because event ids are keyed by it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::MessageReceived => "message.received",
-            Self::MessageSent => "message.sent",
-            Self::MessageEdited => "message.edited",
-            Self::MessageDeleted => "message.deleted",
-            Self::MessageReacted => "message.reacted",
-            Self::MessageStatus => "message.status",
-            Self::ConversationRead => "conversation.read",
-            Self::ConversationDelivered => "conversation.delivered",
-            Self::PostbackReceived => "postback.received",
-            Self::ReferralReceived => "referral.received",
-            Self::AttachmentStored => "attachment.stored",
-            Self::AttachmentFailed => "attachment.failed",
-            Self::Unrecognized => "unrecognized",
-        }
-    }
-
-    /// The kind of that word.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 }

@@ -1,9 +1,11 @@
 //! Identifiers as newtypes. None of them holds personal data: people are random [`SubjectId`]s, and what Meta calls a
 //! message id (which contains a phone number) only ever appears as a keyed [`MessageKey`] or [`EventId`].
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// Why a text is not the identifier it was taken for.
@@ -140,6 +142,18 @@ macro_rules! id128 {
                 write!(f, concat!(stringify!($name), "({})"), self)
             }
         }
+
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": "^[0-9a-f]{32}$" })
+            }
+        }
     };
 }
 
@@ -176,7 +190,7 @@ id128!(
 );
 
 /// One of Meta's three messaging products.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
     /// Facebook Messenger, `object: page`.
@@ -265,6 +279,18 @@ impl fmt::Display for AssetKind {
 pub struct Asset {
     kind: AssetKind,
     id: std::sync::Arc<str>,
+}
+
+impl JsonSchema for Asset {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Asset".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(messenger|instagram|whatsapp|waba):[A-Za-z0-9._-]{1,64}$" })
+    }
 }
 
 impl Asset {

@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod content;
+pub mod contract;
 mod control;
 mod control_people;
 mod control_state;
@@ -15,31 +16,43 @@ mod id;
 mod id_key;
 mod identifier;
 mod json;
+mod kind;
 mod messaging;
+mod messaging_notice;
 mod partition;
 mod pointer;
+mod public;
 mod raw;
 mod reading;
 mod sealed;
 mod split;
 mod time;
 mod topic;
+mod unread;
+mod upcast;
 mod whatsapp;
+mod whatsapp_account;
+mod whatsapp_field;
 mod whatsapp_message;
+mod whatsapp_notice;
 mod whatsapp_person;
 mod wire;
 
 pub use content::{
-    Attachment, Button, ContactCard, ContactProfile, Content, DeliveryStatus, Edited, FileOutcome, FileState,
-    Location, MessageContent, Order, OrderItem, PlatformError, Postback, Pricing, Reaction, Referral,
-    ReplyTo, Source, Status, Unrecognized, Watermark,
+    AccountLink, AccountUpdate, AddressBookEntry, AppRoles, AssetErrors, Attachment, Button, Call,
+    CapabilityUpdate, Comment, ContactCard, ContactProfile, Content, Conversion, DeliveryStatus, Edited,
+    FeedChange, Feedback, FeedbackAnswer, FileOutcome, FileState, FlowUpdate, FormAnswer, GroupUpdate,
+    HistoryProgress, IdentityChange, Location, Mention, MessageContent, NumberUpdate, OptIn, Order,
+    OrderItem, Owner, PersonLink, PlatformError, PolicyNotice, Postback, Preference, Pricing, Reaction,
+    Referral, ReplyTo, Restriction, Source, Status, StoryInsights, TemplateUpdate, ThreadControl, Unread,
+    Unrecognized, Watermark,
 };
 pub use control::{Action, App, AppSecret, ControlRecord, FeedFormat, KeyLevel, SecretRole};
 pub use control_people::{
     Callback, CallbackKind, Erasure, ErasureReason, ErasureState, People, Person, Receipt,
 };
 pub use control_state::{ControlState, Route, Tenant, TenantState};
-pub use event::{Direction, Event, EventContext, Kind};
+pub use event::{Direction, Event, EventContext};
 pub use facts::{Facts, FileFact};
 pub use id::{
     AppId, Asset, AssetKind, AttachmentId, Channel, ConversationId, ErasureId, EventId, IdError, MessageKey,
@@ -47,6 +60,7 @@ pub use id::{
 };
 pub use id_key::IdKey;
 pub use identifier::{Identifier, IdentifierKind};
+pub use kind::Kind;
 pub use partition::shallow_partition;
 pub use pointer::{Outcome, Pointer, Reason};
 pub use raw::{RawPosition, RawPositionError, RawRef, raw_header};

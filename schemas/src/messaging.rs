@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 
 use crate::content::{
-    Attachment, Button, Content, Edited, MessageContent, Postback, Reaction, Referral, ReplyTo, Watermark,
+    Attachment, Button, Content, Edited, FormAnswer, Location, MessageContent, Order, OrderItem, Postback,
+    Reaction, Referral, ReplyTo, Unread, Watermark,
 };
 use crate::json::Node;
 use crate::reading::{Keys, Noted, Reading, fingerprint};
-use crate::{Asset, AssetKind, Direction, Identifier, IdentifierKind, Kind, time};
+use crate::{Asset, AssetKind, Direction, Identifier, IdentifierKind, Kind, messaging_notice, time, unread};
 
 /// Who one element is about.
 pub(crate) fn note<'a>(node: Node<'a>, asset: Option<&Asset>) -> Noted<'a> {
@@ -22,21 +23,65 @@ pub(crate) fn note<'a>(node: Node<'a>, asset: Option<&Asset>) -> Noted<'a> {
     let (person, person_id) =
         if from_business || sender.is_none() { (recipient, id(recipient)) } else { (sender, sender_id) };
 
-    let identifier = |kind, value: &str| match asset {
-        Some(asset) => Identifier { kind, value: format!("{asset}/{value}") },
-        None => Identifier { kind, value: value.to_owned() },
-    };
+    let mut persons = Vec::new();
+    if let Some(id) = person_id.filter(|id| !is_ours(id)) {
+        persons.push(scoped(asset, &id));
+    }
+    // A visitor of a checkbox or chat plugin is known by what the page called them, until they write (§3a).
+    let [optin, prior] = node.pick(["optin", "prior_message"]);
+    let called = [
+        person.and_then(|person| person.get("user_ref")),
+        optin.and_then(|optin| optin.get("user_ref")),
+        prior.and_then(|prior| prior.get("identifier")),
+    ];
+    for user in called.into_iter().flatten().filter_map(Node::scalar) {
+        persons.push(Identifier { kind: IdentifierKind::UserRef, value: with_scope(asset, &user) });
+    }
+    Noted { persons, from_business, ..Noted::default() }
+}
+
+/// A user's id, which is another one for every page and account (`meta-platform.md` §10.21).
+pub(crate) fn scoped(asset: Option<&Asset>, id: &str) -> Identifier {
     let kind = match asset.map(Asset::kind) {
         Some(AssetKind::Instagram) => IdentifierKind::Igsid,
         _ => IdentifierKind::Psid,
     };
-    let mut persons = Vec::new();
-    if let Some(id) = person_id.filter(|id| !is_ours(id)) {
-        persons.push(identifier(kind, &id));
-    } else if let Some(user) = person.and_then(|person| person.get("user_ref")).and_then(Node::scalar) {
-        persons.push(identifier(IdentifierKind::UserRef, &user));
+    Identifier { kind, value: with_scope(asset, id) }
+}
+
+fn with_scope(asset: Option<&Asset>, id: &str) -> String {
+    asset.map_or_else(|| id.to_owned(), |asset| format!("{asset}/{id}"))
+}
+
+/// The members of an element that say what it is, but for the messages themselves and what is done to them.
+const NOTICES: [&str; 7] = [
+    "optin",
+    "account_linking",
+    "policy_enforcement",
+    "response_feedback",
+    "messaging_feedback",
+    "order",
+    "template",
+];
+
+const KNOWN: [&str; 7] = ["message", "message_edit", "reaction", "delivery", "read", "postback", "referral"];
+
+/// Why an element is not read: whether anything in it is known.
+pub(crate) fn unread(node: Node<'_>) -> Unread {
+    let is_known = |name: &str| {
+        KNOWN.contains(&name)
+            || NOTICES.contains(&name)
+            || messaging_notice::THREAD_CONTROL.iter().any(|(known, _)| *known == name)
+    };
+    let members = node.members();
+    let named = members.iter().find_map(|(name, _)| unread::NAMED.iter().find(|named| named.name == name));
+    match named {
+        _ if members.iter().any(|(name, _)| is_known(name)) => Unread::Unreadable,
+        Some(named) => named.reason,
+        // Besides who, whom and when there is something with another name.
+        None if members.len() > 3 => Unread::Unknown,
+        None => Unread::Unreadable,
     }
-    Noted { persons, from_business, ..Noted::default() }
 }
 
 /// What one element says; `None` when it is nothing known, or two things at once.
@@ -71,7 +116,10 @@ pub(crate) fn read<'a>(node: Node<'a>, from_business: bool, keys: &Keys<'_>) -> 
         (None, None, None, Some(delivery), None, None) => element.delivery(delivery, keys),
         (None, None, None, None, Some(read), None) => element.seen(read, keys),
         (None, None, None, None, None, Some(postback)) => element.postback(postback),
-        (None, None, None, None, None, None) => element.referral(referral?),
+        (None, None, None, None, None, None) => match referral {
+            Some(referral) => element.referral(referral),
+            None => element.notice(),
+        },
         _ => None,
     }
 }
@@ -178,14 +226,90 @@ impl<'a> Element<'a> {
             title: title.and_then(Node::owned),
             payload: payload.and_then(Node::owned),
             referral: referral.and_then(referral_content),
+            coupon: None,
         };
         let mut reading = self.reading(Kind::PostbackReceived, Content::Postback(content), mid, natural_key);
         reading.needs_conversation = true;
         Some(reading)
     }
 
+    /// What is none of the above: exactly one member has to say what it is.
+    fn notice(&self) -> Option<Reading<'a>> {
+        let mut told =
+            NOTICES.iter().zip(self.node.pick(NOTICES)).filter_map(|(name, node)| Some((*name, node?)));
+        let names = messaging_notice::THREAD_CONTROL.map(|(name, _)| name);
+        let mut control = messaging_notice::THREAD_CONTROL
+            .iter()
+            .zip(self.node.pick(names))
+            .filter_map(|((_, action), node)| Some((*action, node?)));
+        match (told.next(), told.next(), control.next(), control.next()) {
+            (None, None, Some((action, told)), None) => {
+                let content = messaging_notice::thread_control(action, told)?;
+                Some(self.by_text(Kind::ThreadControl, content, told, None))
+            }
+            (Some((name, told)), None, None, None) => self.told(name, told),
+            _ => None,
+        }
+    }
+
+    fn told(&self, name: &str, told: Node<'a>) -> Option<Reading<'a>> {
+        let by_text = |kind, content| self.by_text(kind, content, told, None);
+        Some(match name {
+            "optin" => by_text(Kind::OptinReceived, messaging_notice::opt_in(told)?),
+            "account_linking" => by_text(Kind::AccountLinked, messaging_notice::account_link(told)?),
+            "policy_enforcement" => {
+                let content = messaging_notice::policy(told)?;
+                Reading { direction: None, is_apart: true, ..by_text(Kind::PolicyEnforced, content) }
+            }
+            "response_feedback" => {
+                let content = messaging_notice::response_feedback(told)?;
+                let message = told.get("mid").and_then(Node::scalar);
+                self.by_text(Kind::FeedbackReceived, content, told, message)
+            }
+            "messaging_feedback" => by_text(Kind::FeedbackReceived, messaging_notice::survey(told)?),
+            "order" => {
+                let content = cart(told)?;
+                let mid: Cow<'a, str> = fingerprint(self.node).into();
+                let mut reading = self.reading(
+                    Kind::MessageReceived,
+                    Content::Message(content),
+                    Some(mid.clone()),
+                    vec![mid],
+                );
+                reading.needs_conversation = true;
+                reading
+            }
+            "template" => {
+                let [payload, coupon] =
+                    told.pick(["payload", "coupon_code"]).map(|node| node.and_then(Node::owned));
+                if payload.is_none() && coupon.is_none() {
+                    return None;
+                }
+                let content = Postback { payload, coupon, ..Postback::default() };
+                let mut reading = by_text(Kind::PostbackReceived, Content::Postback(content));
+                reading.needs_conversation = true;
+                reading
+            }
+            _ => return None,
+        })
+    }
+
+    /// What has no id: who, when and the exact text are its key (`meta-platform.md` §4).
+    fn by_text(
+        &self,
+        kind: Kind,
+        content: Content,
+        told: Node<'a>,
+        message: Option<Cow<'a, str>>,
+    ) -> Reading<'a> {
+        let natural_key = vec![self.person.clone(), self.time_text(), fingerprint(told).into()];
+        self.reading(kind, content, message, natural_key)
+    }
+
     fn referral(&self, referral: Node<'a>) -> Option<Reading<'a>> {
-        let content = referral_content(referral)?;
+        let mut content = referral_content(referral)?;
+        let form = self.node.get("lead").and_then(|lead| lead.get("data"));
+        content.answers = form.into_iter().flat_map(Node::elements).map(form_answer).collect();
         let natural_key = vec![self.person.clone(), self.time_text(), fingerprint(referral).into()];
         let mut reading = self.reading(Kind::ReferralReceived, Content::Referral(content), None, natural_key);
         reading.needs_conversation = true;
@@ -204,7 +328,7 @@ impl<'a> Element<'a> {
         natural_key: Vec<Cow<'a, str>>,
     ) -> Reading<'a> {
         let direction = Some(self.direction);
-        Reading { kind, direction, content, message, natural_key, at: self.at, needs_conversation: false }
+        Reading { direction, message, at: self.at, ..Reading::new(kind, content, natural_key) }
     }
 }
 
@@ -220,8 +344,13 @@ fn content(message: Node<'_>, keys: &Keys<'_>) -> Option<MessageContent> {
         "app_id",
     ]);
     let text = text.and_then(Node::owned);
-    let attachments: Vec<_> =
-        attachments.into_iter().flat_map(Node::elements).filter_map(attachment).collect();
+    let payload_of = |kind: &str| {
+        let mut all = attachments.into_iter().flat_map(Node::elements);
+        all.find(|one| one.get("type").and_then(Node::string).as_deref() == Some(kind))?.get("payload")
+    };
+    let detail = payload_of("appointment_booking").and_then(|booking| booking.get("status")?.owned());
+    let location = payload_of("location").and_then(place);
+    let attachments = attachments_of(attachments);
     let button = quick_reply.map(|reply| Button {
         kind: "quick_reply".to_owned(),
         title: text.clone(),
@@ -240,6 +369,8 @@ fn content(message: Node<'_>, keys: &Keys<'_>) -> Option<MessageContent> {
         reply_to: reply_to.and_then(|reply_to| reply(reply_to, keys)),
         button,
         referral: referral.and_then(referral_content),
+        detail,
+        location,
         app_id: app_id.and_then(Node::scalar).map(Cow::into_owned),
         ..MessageContent::default()
     })
@@ -252,6 +383,68 @@ fn reply(node: Node<'_>, keys: &Keys<'_>) -> Option<ReplyTo> {
     (message.is_some() || story_url.is_some()).then_some(ReplyTo { message, story_url })
 }
 
+/// The attachments, each post once: Instagram sends one as `share` and as `ig_post` while it moves from the former to the
+/// latter (`meta-platform.md` §10.32), and Messenger sent stickers as image and sticker.
+fn attachments_of(list: Option<Node<'_>>) -> Vec<Attachment> {
+    let mut found: Vec<Attachment> =
+        list.into_iter().flat_map(Node::elements).filter_map(attachment).collect();
+    let twin = |known: &str| match known {
+        "share" => Some("post"),
+        "image" => Some("sticker"),
+        _ => None,
+    };
+    let doubled: Vec<bool> = found
+        .iter()
+        .map(|one| {
+            let newer = twin(&one.kind);
+            newer.is_some_and(|newer| {
+                found.iter().any(|other| other.kind == newer && one.url.is_some() && other.url == one.url)
+            })
+        })
+        .collect();
+    let mut doubled = doubled.into_iter();
+    found.retain(|_| !doubled.next().unwrap_or_default());
+    found
+}
+
+/// A shopping cart: `products[]`, `note`.
+fn cart(order: Node<'_>) -> Option<MessageContent> {
+    let [products, note] = order.pick(["products", "note"]);
+    let item = |product: Node<'_>| {
+        let [id, retailer, quantity, price, currency] = product
+            .pick(["id", "retailer_id", "quantity", "unit_price", "currency"])
+            .map(|node| node.and_then(scalar));
+        OrderItem { product: retailer.or(id), quantity, price, currency }
+    };
+    let items: Vec<_> = products?.elements().map(item).collect();
+    (!items.is_empty()).then(|| MessageContent {
+        kind: "order".to_owned(),
+        text: note.and_then(Node::owned),
+        order: Some(Order { catalog_id: None, items }),
+        ..MessageContent::default()
+    })
+}
+
+/// A place as it was sent before Messenger took that out: `coordinates{lat, long}`.
+fn place(payload: Node<'_>) -> Option<Location> {
+    let [latitude, longitude] = payload.get("coordinates")?.pick(["lat", "long"]);
+    let within = |node: Option<Node<'_>>, most: f64| node?.float().filter(|degrees| degrees.abs() <= most);
+    Some(Location {
+        latitude: within(latitude, 90.0)?,
+        longitude: within(longitude, 180.0)?,
+        ..Location::default()
+    })
+}
+
+fn form_answer(node: Node<'_>) -> FormAnswer {
+    let [question, answer] = node.pick(["question", "answer"]).map(|node| node.and_then(scalar));
+    FormAnswer { question, answer }
+}
+
+fn scalar(node: Node<'_>) -> Option<String> {
+    node.scalar().map(Cow::into_owned)
+}
+
 fn attachment(node: Node<'_>) -> Option<Attachment> {
     let [word, payload, url, title] = node.pick(["type", "payload", "url", "title"]);
     let word = word?.string()?;
@@ -262,12 +455,14 @@ fn attachment(node: Node<'_>) -> Option<Attachment> {
         "ig_post" => "post",
         other => other,
     };
-    // Of an old `fallback` address and title may stand on the attachment itself.
-    let [inner_url, inner_title] = payload.map_or([None, None], |payload| payload.pick(["url", "title"]));
+    // Of an old `fallback` address and title may stand on the attachment itself; a shared product has its title further in.
+    let [inner_url, inner_title, product] =
+        payload.map_or([None; 3], |payload| payload.pick(["url", "title", "product"]));
+    let product = product.and_then(|product| product.get("elements")?.elements().next()?.get("title"));
     Some(Attachment {
         kind: kind.to_owned(),
         url: inner_url.or(url).and_then(Node::owned),
-        title: inner_title.or(title).and_then(Node::owned),
+        title: inner_title.or(title).or(product).and_then(Node::owned),
         ..Attachment::default()
     })
 }

@@ -5,27 +5,24 @@ use std::borrow::Cow;
 use ring::digest;
 use serde_json::value::RawValue;
 
-use crate::content::{ContactProfile, Content, Unrecognized};
+use crate::content::{ContactProfile, Content, DeliveryStatus, Unread, Unrecognized};
 use crate::json::Node;
-use crate::whatsapp::List;
-use crate::whatsapp_person::{self, Contacts};
+use crate::whatsapp::{Element, List, Origin};
 use crate::{
-    Asset, Direction, Event, EventContext, EventId, IdKey, Identifier, Item, Kind, Source, messaging, time,
-    whatsapp_message,
+    Asset, Direction, Event, EventContext, EventId, IdKey, Identifier, Item, Kind, Source, messaging, public,
+    time, unread, whatsapp_account, whatsapp_message, whatsapp_notice, whatsapp_person,
 };
 
 /// An item as it was cut.
 pub(crate) enum Draft<'a> {
     /// An element of Messenger's or Instagram's `messaging` or `standby`.
-    Messaging {
-        node: Node<'a>,
-        /// Another app owns the thread: not read, so that nobody answers twice (`meta-platform.md` §10.25).
-        standby: bool,
-    },
-    /// An element of one of WhatsApp's lists, and what stood beside the lists.
-    Whatsapp { node: Node<'a>, list: List, metadata: Option<Node<'a>>, contacts: Contacts<'a> },
+    Messaging { node: Node<'a>, origin: Origin },
+    /// An element of one of WhatsApp's lists, and what stood around it.
+    Whatsapp(Element<'a>),
+    /// A change as a whole, about an account, a page or something public.
+    Change { node: Node<'a>, field: Cow<'a, str>, value: Node<'a> },
     /// Anything else, kept as it is.
-    Other { node: Node<'a>, field: Option<Cow<'a, str>> },
+    Other { node: Node<'a>, field: Option<Cow<'a, str>>, reason: Unread, origin: Origin },
 }
 
 /// Who an item is about.
@@ -37,7 +34,7 @@ pub(crate) struct Noted<'a> {
     pub(crate) from_business: bool,
     /// The WhatsApp group it happened in.
     pub(crate) group: Option<Cow<'a, str>>,
-    /// The WhatsApp contact that matches the person.
+    /// What Meta tells of the person: the WhatsApp contact that matches, or the thread of a history.
     pub(crate) contact: Option<Node<'a>>,
 }
 
@@ -54,6 +51,23 @@ pub(crate) struct Reading<'a> {
     pub(crate) at: Option<Node<'a>>,
     /// It cannot be shown outside a conversation.
     pub(crate) needs_conversation: bool,
+    /// It is part of no conversation, whoever it is about.
+    pub(crate) is_apart: bool,
+}
+
+impl<'a> Reading<'a> {
+    pub(crate) const fn new(kind: Kind, content: Content, natural_key: Vec<Cow<'a, str>>) -> Self {
+        Self {
+            kind,
+            direction: None,
+            content,
+            message: None,
+            natural_key,
+            at: None,
+            needs_conversation: false,
+            is_apart: false,
+        }
+    }
 }
 
 /// How readers turn Meta's message ids into keys.
@@ -69,38 +83,75 @@ impl Keys<'_> {
 }
 
 impl<'a> Draft<'a> {
-    pub(crate) const fn other(node: Node<'a>, field: Option<Cow<'a, str>>) -> Self {
-        Self::Other { node, field }
+    pub(crate) const fn other(node: Node<'a>, field: Option<Cow<'a, str>>, reason: Unread) -> Self {
+        Self::Other { node, field, reason, origin: Origin::Live }
     }
 
     const fn node(&self) -> Node<'a> {
         match self {
-            Self::Messaging { node, .. } | Self::Whatsapp { node, .. } | Self::Other { node, .. } => *node,
+            Self::Messaging { node, .. }
+            | Self::Whatsapp(Element { node, .. })
+            | Self::Change { node, .. }
+            | Self::Other { node, .. } => *node,
+        }
+    }
+
+    const fn origin(&self) -> Origin {
+        match self {
+            Self::Messaging { origin, .. }
+            | Self::Whatsapp(Element { origin, .. })
+            | Self::Other { origin, .. } => *origin,
+            Self::Change { .. } => Origin::Live,
         }
     }
 
     /// Meta's time of it.
     pub(crate) fn at(&self) -> Option<Node<'a>> {
         let node = self.node();
-        node.get("timestamp").or_else(|| node.get("value")?.get("timestamp"))
+        let inside = || {
+            let value = node.get("value")?;
+            value.get("timestamp").or_else(|| value.get("created_time"))
+        };
+        let of_entry = || node.get("metadata")?.get("timestamp");
+        node.get("timestamp").or_else(inside).or_else(of_entry)
     }
 
     pub(crate) fn note(&self, assets: &[Asset]) -> Noted<'a> {
         match self {
             Self::Messaging { node, .. } => messaging::note(*node, assets.first()),
-            Self::Whatsapp { node, list, metadata, contacts } => {
-                whatsapp_person::note(*node, *list, *metadata, contacts, assets.last())
-            }
+            Self::Whatsapp(element) => whatsapp_person::note(element, assets.last()),
+            Self::Change { value, .. } => public::note(*value, assets.first()),
             Self::Other { .. } => Noted::default(),
         }
     }
 
-    fn read(&self, from_business: bool, keys: &Keys<'_>) -> Option<Reading<'a>> {
+    fn read(&self, noted: &Noted<'a>, entry_ms: Option<i64>, keys: &Keys<'_>) -> Option<Reading<'a>> {
+        let from_business = noted.from_business;
         match self {
-            Self::Messaging { standby: true, .. } | Self::Other { .. } => None,
+            Self::Other { .. } => None,
             Self::Messaging { node, .. } => messaging::read(*node, from_business, keys),
-            Self::Whatsapp { node, list: List::Statuses, .. } => whatsapp_message::read_status(*node),
-            Self::Whatsapp { node, .. } => whatsapp_message::read(*node, from_business, keys),
+            Self::Change { field, value, .. } => change(field, *value, entry_ms, from_business),
+            Self::Whatsapp(element) => {
+                let node = element.node;
+                match element.list {
+                    List::Messages | List::Echoes | List::Requests => {
+                        whatsapp_message::read(element, from_business, keys)
+                    }
+                    List::Statuses => whatsapp_message::read_status(node),
+                    List::Calls => whatsapp_notice::call(node, from_business),
+                    List::CallStatuses => whatsapp_notice::call_status(node),
+                    List::Preferences => whatsapp_notice::preference(node),
+                    List::AddressBook => whatsapp_notice::address_book(node),
+                    List::UserIds => whatsapp_notice::user_ids(node),
+                    List::Conversions => whatsapp_notice::conversion(node),
+                    List::Groups(side) => whatsapp_notice::group(node, None, side),
+                    List::Participant(side) => whatsapp_notice::group(element.around?, Some(node), side),
+                    List::Errors => whatsapp_notice::error(node, entry_ms),
+                    List::Progress => whatsapp_notice::progress(node),
+                    List::Declined => whatsapp_notice::declined(node, entry_ms),
+                    List::Handover => whatsapp_notice::handover(node),
+                }
+            }
         }
     }
 
@@ -109,16 +160,21 @@ impl<'a> Draft<'a> {
     fn unrecognized(&self, entry_ms: Option<i64>) -> Reading<'a> {
         let node = self.node();
         let (field, entry_time) = match self {
-            Self::Messaging { standby, .. } => {
-                (Cow::Borrowed(if *standby { "standby" } else { "messaging" }), None)
+            Self::Messaging { origin: Origin::Standby, .. } => (Cow::Borrowed("standby"), None),
+            Self::Messaging { .. } => (Cow::Borrowed("messaging"), None),
+            Self::Whatsapp(Element { list: List::Handover, .. }) => {
+                (Cow::Borrowed(List::Handover.as_str()), entry_ms)
             }
-            Self::Whatsapp { list, .. } => (Cow::Borrowed(list.as_str()), None),
+            Self::Whatsapp(element) => (Cow::Borrowed(element.list.as_str()), None),
+            Self::Change { field, .. } => (field.clone(), entry_ms),
             Self::Other { field, .. } => (field.clone().unwrap_or_default(), entry_ms),
         };
         // An element with an id of its own is that element, however its other members drift between repeats.
         let [id, word, at] = match self {
-            Self::Whatsapp { list: List::Statuses, .. } => node.pick(["id", "status", "timestamp"]),
-            Self::Whatsapp { .. } => node.pick(["id", "type", "timestamp"]),
+            Self::Whatsapp(Element { list: List::Statuses, .. }) => node.pick(["id", "status", "timestamp"]),
+            Self::Whatsapp(Element { list: List::Messages | List::Echoes | List::Requests, .. }) => {
+                node.pick(["id", "type", "timestamp"])
+            }
             _ => [None, None, self.at()],
         };
         let mut natural_key = vec![field.clone()];
@@ -128,17 +184,55 @@ impl<'a> Draft<'a> {
             natural_key.push(fingerprint(node).into());
             natural_key.extend(entry_time.map(|ms| Cow::Owned(ms.to_string())));
         }
+        let reason = self.unread(&field);
         let field = (!field.is_empty()).then(|| field.into_owned());
-        Reading {
-            kind: Kind::Unrecognized,
-            direction: None,
-            content: Content::Unrecognized(Unrecognized { field }),
-            message: None,
-            natural_key,
-            at,
-            needs_conversation: false,
+        let content = Content::Unrecognized(Unrecognized { field, reason });
+        Reading { at, ..Reading::new(Kind::Unrecognized, content, natural_key) }
+    }
+
+    /// Why it is not read.
+    fn unread(&self, field: &str) -> Unread {
+        let node = self.node();
+        match self {
+            _ if unread::NAMED.iter().any(|named| named.name == field) => unread::NAMED
+                .iter()
+                .find(|named| named.name == field)
+                .map_or(Unread::Unknown, |named| named.reason),
+            Self::Other { reason, .. } => *reason,
+            Self::Change { .. } => Unread::Unreadable,
+            Self::Messaging { .. } => messaging::unread(node),
+            Self::Whatsapp(Element { list: List::Messages | List::Echoes | List::Requests, .. }) => {
+                let word = node.get("type").and_then(Node::string);
+                match word {
+                    Some(word) if !whatsapp_message::knows(&word) => Unread::Unknown,
+                    _ => Unread::Unreadable,
+                }
+            }
+            Self::Whatsapp(Element { list: List::Statuses, .. }) => {
+                let word = node.get("status").and_then(Node::string);
+                match word {
+                    Some(word) if DeliveryStatus::from_word(&word).is_none() => Unread::Unknown,
+                    _ => Unread::Unreadable,
+                }
+            }
+            Self::Whatsapp(_) => Unread::Unreadable,
         }
     }
+}
+
+/// What a change says as a whole. Meta gives none an id: field, time and text are its key (`meta-platform.md` §4).
+fn change<'a>(
+    field: &Cow<'a, str>,
+    value: Node<'a>,
+    entry_ms: Option<i64>,
+    from_business: bool,
+) -> Option<Reading<'a>> {
+    if let Some((kind, content)) = whatsapp_account::read(field, value) {
+        let mut key = vec![field.clone(), fingerprint(value).into()];
+        key.extend(entry_ms.map(|ms| Cow::Owned(ms.to_string())));
+        return Some(Reading { is_apart: true, ..Reading::new(kind, content, key) });
+    }
+    public::read(field, value, entry_ms, from_business)
 }
 
 /// Stands for an id where Meta gives none: the digest of the exact text.
@@ -156,12 +250,19 @@ impl Item<'_> {
         let nowhere = group.is_none() && noted.persons.is_empty();
         let reading = self
             .draft
-            .read(noted.from_business, &keys)
+            .read(noted, self.entry_ms, &keys)
             .filter(|reading| !(nowhere && reading.needs_conversation))
             .unwrap_or_else(|| self.draft.unrecognized(self.entry_ms));
 
-        let parts: Vec<&[u8]> = reading.natural_key.iter().map(|part| part.as_bytes()).collect();
+        let origin = self.draft.origin();
+        let prefix = origin.prefix().filter(|_| reading.kind != Kind::HistoryProgressed);
+        let parts: Vec<&[u8]> = prefix
+            .into_iter()
+            .chain(reading.natural_key.iter().map(AsRef::as_ref))
+            .map(str::as_bytes)
+            .collect();
         let conversation = match (group, context.subject) {
+            _ if reading.is_apart => None,
             (Some(group), _) => Some(context.id_key.group_conversation(&asset, group)),
             (None, Some(subject)) => Some(context.id_key.conversation(&asset, subject)),
             (None, None) => None,
@@ -185,7 +286,8 @@ impl Item<'_> {
             ),
             received_ms: context.received_ms,
             raw: context.raw,
-            imported: matches!(&self.draft, Draft::Other { field: Some(field), .. } if field == "history"),
+            imported: origin == Origin::History,
+            standby: origin == Origin::Standby,
             contact: noted.contact.and_then(profile),
             content,
             source: source(self.draft.node()),
@@ -207,9 +309,12 @@ fn name_files(content: &mut Content, id_key: &IdKey, asset: &Asset, event: Event
 }
 
 fn profile(contact: Node<'_>) -> Option<ContactProfile> {
-    let [name, username] = contact.get("profile")?.pick(["name", "username"]);
-    let profile =
-        ContactProfile { name: name.and_then(Node::owned), username: username.and_then(Node::owned) };
+    let [profile, beside] = contact.pick(["profile", "username"]);
+    let [name, username] = profile.map_or([None; 2], |profile| profile.pick(["name", "username"]));
+    let profile = ContactProfile {
+        name: name.and_then(Node::owned),
+        username: username.or(beside).and_then(Node::owned),
+    };
     (profile != ContactProfile::default()).then_some(profile)
 }
 

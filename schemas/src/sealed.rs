@@ -6,10 +6,11 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::wire::{self, header_of, kind_of};
+use crate::upcast;
+use crate::wire::{self, header_of, type_of};
 use crate::{
-    Asset, Channel, ContactProfile, Content, ConversationId, DecodeError, Direction, Encoded, Event, EventId,
-    Facts, Kind, MessageKey, RawPosition, Source, SubjectId, TenantId,
+    Asset, Channel, ContactProfile, ConversationId, DecodeError, Direction, Encoded, Event, EventId, Facts,
+    Kind, MessageKey, RawPosition, Source, SubjectId, TenantId,
 };
 
 /// A part of an event that is sealed by itself.
@@ -41,6 +42,8 @@ pub struct SealedEvent {
     pub id: EventId,
     /// As [`Event::kind`].
     pub kind: Kind,
+    /// In which version of its kind it is written: not that of today when it was written before.
+    pub version: u8,
     /// As [`Event::tenant`].
     pub tenant: TenantId,
     /// As [`Event::channel`].
@@ -65,6 +68,8 @@ pub struct SealedEvent {
     pub raw: RawPosition,
     /// As [`Event::imported`].
     pub imported: bool,
+    /// As [`Event::standby`].
+    pub standby: bool,
     /// What can be known without opening it.
     pub facts: Facts,
     /// What it says, sealed.
@@ -88,6 +93,7 @@ impl Event {
         Ok(SealedEvent {
             id: self.id,
             kind: self.kind,
+            version: self.kind.version(),
             tenant: self.tenant.clone(),
             channel: self.channel,
             asset: self.asset.clone(),
@@ -100,6 +106,7 @@ impl Event {
             received_ms: self.received_ms,
             raw: self.raw,
             imported: self.imported,
+            standby: self.standby,
             facts: Facts::of(self),
             content: seal(Field::Content, &json(&self.content))?,
             contact: self.contact.as_ref().map(|contact| seal(Field::Contact, &json(contact))).transpose()?,
@@ -138,6 +145,8 @@ struct DataOut<'a> {
     received_ms: i64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     imported: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    standby: bool,
     facts: &'a Facts,
     sealed: SealedOut,
 }
@@ -163,6 +172,8 @@ struct DataIn<'a> {
     received_ms: i64,
     #[serde(default)]
     imported: bool,
+    #[serde(default)]
+    standby: bool,
     facts: Facts,
     #[serde(borrow)]
     sealed: SealedIn<'a>,
@@ -195,6 +206,7 @@ impl SealedEvent {
             occurred_ms: self.occurred_ms,
             received_ms: self.received_ms,
             imported: self.imported,
+            standby: self.standby,
             facts: &self.facts,
             sealed: SealedOut {
                 content: text(&self.content),
@@ -206,6 +218,7 @@ impl SealedEvent {
         let head = wire::Head {
             id: self.id,
             kind: self.kind,
+            version: self.version,
             tenant: &self.tenant,
             asset: &self.asset,
             conversation: self.conversation,
@@ -213,7 +226,7 @@ impl SealedEvent {
             occurred_ms: self.occurred_ms,
             raw: self.raw,
         };
-        head.encode("sealed.v1", "application/json", Bytes::from(value))
+        head.encode("sealed.", "application/json", Bytes::from(value))
     }
 
     /// The event of a record that [`SealedEvent::encode`] made.
@@ -221,12 +234,13 @@ impl SealedEvent {
     /// # Errors
     /// A record of another kind, or of a version this one does not know.
     pub fn decode<'h>(headers: impl Fn(&str) -> Option<&'h str>, value: &[u8]) -> Result<Self, DecodeError> {
-        let kind = kind_of(&headers)?;
+        let (kind, version) = type_of(&headers)?;
         let data: DataIn<'_> = serde_json::from_slice(value).map_err(|error| DecodeError::data(&error))?;
         let bytes = |text: &str| STANDARD_NO_PAD.decode(text).map_err(|_| DecodeError::Sealed);
         Ok(Self {
             id: header_of(&headers, "ce_id")?.parse()?,
             kind,
+            version,
             tenant: header_of(&headers, "ce_tenant")?.parse()?,
             channel: data.channel,
             asset: data.asset,
@@ -239,6 +253,7 @@ impl SealedEvent {
             received_ms: data.received_ms,
             raw: header_of(&headers, "ce_rawposition")?.parse()?,
             imported: data.imported,
+            standby: data.standby,
             facts: data.facts,
             content: bytes(data.sealed.content)?,
             contact: data.sealed.contact.map(bytes).transpose()?,
@@ -257,6 +272,7 @@ impl SealedEvent {
         let content = open(Field::Content, &self.content)?;
         let contact = self.contact.as_ref().map(|sealed| open(Field::Contact, sealed)).transpose()?;
         let source = open(Field::Source, &self.source)?;
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| DecodeError::Data { line: 1, column: 0 });
         let unusable = |error: serde_json::Error| DecodeError::data(&error);
         let contact: Option<ContactProfile> =
             contact.map(|json| serde_json::from_slice(&json)).transpose().map_err(unusable)?;
@@ -276,8 +292,9 @@ impl SealedEvent {
             received_ms: self.received_ms,
             raw: self.raw,
             imported: self.imported,
+            standby: self.standby,
             contact,
-            content: Content::from_json(self.kind, &content)?,
+            content: upcast::read(self.kind, self.version, text(&content)?)?,
             source,
         })
     }

@@ -12,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 
 use crate::json::{Cursor, Node};
 use crate::reading::{Draft, Noted};
-use crate::whatsapp::Change;
-use crate::{Asset, AssetKind, Channel, Identifier, Reason, time};
+use crate::whatsapp::{Change, Origin};
+use crate::{Asset, AssetKind, Channel, Identifier, Reason, Unread, public, time};
 
 /// Meta's limit is 1000 updates; this only keeps a body of nothing but commas from becoming millions of records.
 const MAX_ITEMS: usize = 50_000;
@@ -144,7 +144,7 @@ struct Entry<'a> {
 }
 
 enum Piece<'a> {
-    Messaging { node: Node<'a>, standby: bool },
+    Messaging { node: Node<'a>, origin: Origin },
     Change(Change<'a>),
     Other { node: Node<'a>, field: Cow<'a, str> },
 }
@@ -175,7 +175,7 @@ impl<'a> Splitter<'a> {
                 }
                 _ => {
                     let node = cursor.skip();
-                    self.add(&Arc::default(), None, Draft::other(node, None));
+                    self.add(&Arc::default(), None, Draft::other(node, None, Unread::Unknown));
                 }
             }
         }
@@ -195,22 +195,25 @@ impl<'a> Splitter<'a> {
         let assets = || assets.get_or_init(|| asset.iter().cloned().collect::<Arc<[Asset]>>());
         if entry.direct_change {
             // Instagram's documentation shows `field` and `value` directly on the entry (`meta-platform.md` §2.1).
-            let field = whole.get("field").and_then(Node::string);
-            self.add(assets(), entry_ms, Draft::other(whole, field));
+            let [field, value] = whole.pick(["field", "value"]);
+            let draft = whole_change(whole, field.and_then(Node::string), value);
+            self.add(assets(), entry_ms, draft);
         }
         for piece in entry.pieces {
             match piece {
-                Piece::Messaging { node, standby } => {
-                    self.add(assets(), entry_ms, Draft::Messaging { node, standby });
+                Piece::Messaging { node, origin } => {
+                    self.add(assets(), entry_ms, Draft::Messaging { node, origin });
                 }
                 Piece::Change(change) if channel == Channel::Whatsapp => {
                     let assets = change.assets(asset.as_ref());
                     change.items(|draft| self.add(&assets, entry_ms, draft));
                 }
                 Piece::Change(change) => {
-                    self.add(assets(), entry_ms, Draft::other(change.whole, change.field))
+                    self.add(assets(), entry_ms, whole_change(change.whole, change.field, change.value));
                 }
-                Piece::Other { node, field } => self.add(assets(), entry_ms, Draft::other(node, Some(field))),
+                Piece::Other { node, field } => {
+                    self.add(assets(), entry_ms, Draft::other(node, Some(field), Unread::Unknown));
+                }
             }
         }
     }
@@ -239,9 +242,9 @@ impl<'a> Entry<'a> {
             "id" => entry.id_repeated |= entry.id.replace(cursor.skip()).is_some(),
             "time" => entry.time = Some(cursor.skip()),
             list @ ("messaging" | "standby") if cursor.enter_array() => {
-                let standby = list == "standby";
+                let origin = if list == "standby" { Origin::Standby } else { Origin::Live };
                 while cursor.element() {
-                    entry.add(Piece::Messaging { node: cursor.skip(), standby });
+                    entry.add(Piece::Messaging { node: cursor.skip(), origin });
                 }
             }
             "changes" if cursor.enter_array() => {
@@ -267,6 +270,23 @@ impl<'a> Entry<'a> {
     fn add(&mut self, piece: Piece<'a>) {
         if self.pieces.len() <= MAX_ITEMS {
             self.pieces.push(piece);
+        }
+    }
+}
+
+/// A change of Messenger or Instagram. What stands in the messaging list otherwise may come in this form too
+/// (`meta-platform.md` §1.7, §3a).
+fn whole_change<'a>(whole: Node<'a>, field: Option<Cow<'a, str>>, value: Option<Node<'a>>) -> Draft<'a> {
+    let value = value.filter(|value| value.is_object());
+    match (field, value) {
+        (Some(field), Some(value)) if public::knows(&field) => Draft::Change { node: whole, field, value },
+        (Some(field), Some(node)) if field.starts_with("messag") && node.get("recipient").is_some() => {
+            Draft::Messaging { node, origin: Origin::Live }
+        }
+        (field, value) => {
+            let known = field.as_deref().is_some_and(public::knows);
+            let reason = if known && value.is_none() { Unread::Unreadable } else { Unread::Unknown };
+            Draft::other(whole, field, reason)
         }
     }
 }

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use crate::json::{Cursor, Node, Repeated};
 use crate::reading::Draft;
 use crate::split::asset;
+use crate::whatsapp_field::{Cut, Shape, shape};
 use crate::whatsapp_person::Contacts;
-use crate::{Asset, AssetKind, Channel};
+use crate::{Asset, AssetKind, Channel, Unread};
 
 /// One `changes` element. For the other products only `whole` and `field` are filled.
 pub(crate) struct Change<'a> {
     /// The element.
     pub(crate) whole: Node<'a>,
+    /// What it says.
+    pub(crate) value: Option<Node<'a>>,
     /// Meta's name of the webhook field; absent when missing or named twice.
     pub(crate) field: Option<Cow<'a, str>>,
     metadata: Option<Node<'a>>,
@@ -21,30 +24,97 @@ pub(crate) struct Change<'a> {
     /// One of them stands there twice.
     ambiguous: bool,
     contacts: Option<Node<'a>>,
-    value_is_object: bool,
     listed: Vec<(List, Node<'a>)>,
     others: Vec<(Cow<'a, str>, Node<'a>)>,
 }
 
-/// Which list of a value an item stands in.
+/// What kind of element of a value an item is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum List {
-    /// `messages`: what people write.
+    /// `messages`: what people write, and in a history also what the business wrote.
     Messages,
     /// `message_echoes`: what staff write in the WhatsApp Business app.
     Echoes,
+    /// `message_echoes` of `standby`: what another app asked to be sent.
+    Requests,
     /// `statuses`: how far what was sent has come.
     Statuses,
+    /// `errors`: what goes wrong with the number.
+    Errors,
+    /// `calls`.
+    Calls,
+    /// `statuses` of `calls`.
+    CallStatuses,
+    /// `user_preferences`.
+    Preferences,
+    /// `state_sync`: the address book of the WhatsApp Business app.
+    AddressBook,
+    /// `user_id_update`.
+    UserIds,
+    /// `automatic_events`.
+    Conversions,
+    /// `groups`, and which side of them.
+    Groups(&'static str),
+    /// One of several participants that an element of `groups` names.
+    Participant(&'static str),
+    /// `history[].metadata`.
+    Progress,
+    /// `history[].errors`.
+    Declined,
+    /// A change of `messaging_handovers`.
+    Handover,
 }
 
 impl List {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Messages => "messages",
-            Self::Echoes => "message_echoes",
-            Self::Statuses => "statuses",
+            Self::Echoes | Self::Requests => "message_echoes",
+            Self::Statuses | Self::CallStatuses => "statuses",
+            Self::Errors | Self::Declined => "errors",
+            Self::Calls => "calls",
+            Self::Preferences => "user_preferences",
+            Self::AddressBook => "state_sync",
+            Self::UserIds => "user_id_update",
+            Self::Conversions => "automatic_events",
+            Self::Groups(_) | Self::Participant(_) => "groups",
+            Self::Progress => "history",
+            Self::Handover => "messaging_handovers",
         }
     }
+}
+
+/// How an item came: what makes the same message another event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// As it happened.
+    Live,
+    /// For another app to answer.
+    Standby,
+    /// In a history import.
+    History,
+}
+
+impl Origin {
+    /// What its natural key begins with; nothing of what came live.
+    pub(crate) const fn prefix(self) -> Option<&'static str> {
+        match self {
+            Self::Live => None,
+            Self::Standby => Some("standby:"),
+            Self::History => Some("history:"),
+        }
+    }
+}
+
+/// An element of a value, with what stood around it.
+pub(crate) struct Element<'a> {
+    pub(crate) node: Node<'a>,
+    pub(crate) list: List,
+    pub(crate) origin: Origin,
+    pub(crate) metadata: Option<Node<'a>>,
+    pub(crate) contacts: Contacts<'a>,
+    /// The thread of a message of a history, the group of a participant.
+    pub(crate) around: Option<Node<'a>>,
 }
 
 impl<'a> Change<'a> {
@@ -58,7 +128,7 @@ impl<'a> Change<'a> {
             named: [None; 3],
             ambiguous: false,
             contacts: None,
-            value_is_object: false,
+            value: None,
             listed: Vec::new(),
             others: Vec::new(),
         };
@@ -68,7 +138,15 @@ impl<'a> Change<'a> {
                 change.field = cursor.skip().string();
                 fields += 1;
             }
-            "value" if channel == Channel::Whatsapp => change.value_is_object = change.value(cursor),
+            "value" => {
+                let start = cursor.mark();
+                if channel == Channel::Whatsapp {
+                    change.value(cursor);
+                } else {
+                    cursor.skip();
+                }
+                change.value = Some(cursor.since(start));
+            }
             _ => {
                 cursor.skip();
             }
@@ -81,12 +159,13 @@ impl<'a> Change<'a> {
     }
 
     /// The value that is next. `field` may come after it, so everything that any field may need is noted.
-    fn value(&mut self, cursor: &mut Cursor<'a>) -> bool {
+    fn value(&mut self, cursor: &mut Cursor<'a>) {
         cursor.members(|cursor, name| {
             let list = match name.as_ref() {
                 "messages" => Some(List::Messages),
                 "message_echoes" => Some(List::Echoes),
                 "statuses" => Some(List::Statuses),
+                "errors" => Some(List::Errors),
                 _ => None,
             };
             if let Some(list) = list
@@ -122,7 +201,7 @@ impl<'a> Change<'a> {
             } else if node.holds_something() {
                 self.others.push((name, node));
             }
-        })
+        });
     }
 
     /// The number, as exactly as it is told, then the business account (`meta-platform.md` §2.2). None when an id stands
@@ -143,27 +222,57 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Hands every item of the change to `add`: messages, echoes and statuses one by one where their field is known, else
-    /// the change as a whole.
+    /// Hands every item of the change to `add`: elements one by one where their field is known, else the change as a whole.
     pub(crate) fn items(self, mut add: impl FnMut(Draft<'a>)) {
-        let expected: &[List] = match self.field.as_deref() {
-            Some("messages") => &[List::Messages, List::Statuses],
-            Some("smb_message_echoes") => &[List::Echoes],
-            _ => &[],
+        let shape = self.field.as_deref().and_then(shape);
+        let Some((shape, value)) = shape.zip(self.value.filter(|value| value.is_object())) else {
+            let reason = if shape.is_some() { Unread::Unreadable } else { Unread::Unknown };
+            return add(Draft::Other { node: self.whole, field: self.field, reason, origin: Origin::Live });
         };
-        if expected.is_empty() || !self.value_is_object {
-            return add(Draft::other(self.whole, self.field));
+        match shape {
+            // What comes most was listed while it was checked.
+            Shape::Lists([("messages", _), ..]) => {
+                self.listed_items(&[List::Messages, List::Statuses, List::Errors], add)
+            }
+            Shape::Lists([("message_echoes", _)]) => self.listed_items(&[List::Echoes], add),
+            Shape::Person(list) => {
+                let contacts = Contacts::new(self.contacts, 1);
+                let (node, metadata) = (self.whole, self.metadata);
+                add(Draft::Whatsapp(Element {
+                    node,
+                    list,
+                    origin: Origin::Live,
+                    metadata,
+                    contacts,
+                    around: None,
+                }));
+            }
+            Shape::Account => {
+                add(Draft::Change { node: self.whole, field: self.field.unwrap_or_default(), value })
+            }
+            Shape::Lists(lists) => self.cut(&mut add).lists(value, lists, Origin::Live),
+            Shape::Standby => self.cut(&mut add).standby(value),
+            Shape::History => self.cut(&mut add).history(value),
         }
+    }
+
+    fn cut<'f>(&self, add: &'f mut impl FnMut(Draft<'a>)) -> Cut<'a, 'f> {
+        Cut { metadata: self.metadata, add }
+    }
+
+    fn listed_items(self, expected: &[List], mut add: impl FnMut(Draft<'a>)) {
         let contacts = Contacts::new(self.contacts, self.listed.len());
         for (list, node) in self.listed {
-            if expected.contains(&list) {
-                add(Draft::Whatsapp { node, list, metadata: self.metadata, contacts: contacts.clone() });
+            add(if expected.contains(&list) {
+                let (metadata, contacts) = (self.metadata, contacts.clone());
+                let (origin, around) = (Origin::Live, None);
+                Draft::Whatsapp(Element { node, list, origin, metadata, contacts, around })
             } else {
-                add(Draft::other(node, Some(Cow::Borrowed(list.as_str()))));
-            }
+                Draft::other(node, Some(Cow::Borrowed(list.as_str())), Unread::Unreadable)
+            });
         }
         for (name, node) in self.others {
-            add(Draft::other(node, Some(name)));
+            add(Draft::other(node, Some(name), Unread::Unknown));
         }
     }
 }

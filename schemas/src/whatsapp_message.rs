@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 
 use crate::content::{
-    Attachment, Button, ContactCard, Content, DeliveryStatus, Edited, Location, MessageContent, Order,
-    OrderItem, PlatformError, Pricing, Reaction, Referral, ReplyTo, Status,
+    Attachment, Button, ContactCard, Content, DeliveryStatus, Edited, IdentityChange, Location,
+    MessageContent, Order, OrderItem, PlatformError, Pricing, Reaction, Referral, ReplyTo, Status,
 };
 use crate::json::Node;
 use crate::reading::{Keys, Reading, fingerprint};
+use crate::whatsapp::{Element, List};
 use crate::{Direction, Kind};
 
 /// The members that hold a message's body, each named like its type.
-const BODIES: [&str; 16] = [
+const BODIES: [&str; 17] = [
     "text",
     "image",
     "video",
@@ -28,32 +29,24 @@ const BODIES: [&str; 16] = [
     "unsupported",
     "edit",
     "revoke",
+    "template",
 ];
 
 /// What a message or echo says; `None` when its type is not known, or its body is missing or not the only one.
-pub(crate) fn read<'a>(node: Node<'a>, from_business: bool, keys: &Keys<'_>) -> Option<Reading<'a>> {
-    let [id, word, at] = node.pick(["id", "type", "timestamp"]);
+pub(crate) fn read<'a>(element: &Element<'a>, from_business: bool, keys: &Keys<'_>) -> Option<Reading<'a>> {
+    let node = element.node;
+    let [id, at, request] = node.pick(["id", "timestamp", "message"]);
     let id = id.and_then(Node::scalar).unwrap_or_else(|| fingerprint(node).into());
-    let word = word?.string()?;
-    let bodies = node.pick(BODIES);
-    let mut present = BODIES.iter().zip(bodies).filter_map(|(name, body)| Some((*name, body?)));
-    let (name, body) = match (present.next(), present.next()) {
-        (Some((name, body)), None) if name == word => (name, body),
-        // Its errors are all there is (`meta-platform.md` §3c.1).
-        (None, None) if word == "unsupported" => ("unsupported", node),
-        _ => return None,
-    };
+    // Another app's request to send says what was sent (`meta-platform.md` §3c.3).
+    let said = if element.list == List::Requests { request? } else { node };
+    let (name, body) = body(said, element)?;
 
     let direction = if from_business { Direction::Out } else { Direction::In };
-    let natural_key = vec![id.clone()];
     let about = |kind, content, target| Reading {
-        kind,
         direction: Some(direction),
-        content,
         message: Some(target),
-        natural_key,
         at,
-        needs_conversation: false,
+        ..Reading::new(kind, content, vec![id.clone()])
     };
     Some(match name {
         "reaction" => {
@@ -67,12 +60,86 @@ pub(crate) fn read<'a>(node: Node<'a>, from_business: bool, keys: &Keys<'_>) -> 
             about(Kind::MessageEdited, Content::Edited(edited(message?)?), target?.scalar()?)
         }
         "revoke" => about(Kind::MessageDeleted, Content::Deleted, body.get("original_message_id")?.scalar()?),
+        "system" if identity(node, body).is_some() => {
+            let content = Content::Identity(identity(node, body)?);
+            let reading = about(Kind::IdentityChanged, content, id.clone());
+            Reading { needs_conversation: true, ..reading }
+        }
         _ => {
             let kind = if from_business { Kind::MessageSent } else { Kind::MessageReceived };
-            let content = Content::Message(message(node, name, body, keys)?);
-            Reading { needs_conversation: true, ..about(kind, content, id) }
+            let mut content = message(said, name, body, from_business, keys)?;
+            content.status = node.get("history_context").and_then(history_status);
+            let mut reading = about(kind, Content::Message(content), id.clone());
+            if name == PLACEHOLDER {
+                // The file comes by itself later, under the same id.
+                reading.natural_key.push(Cow::Borrowed(PLACEHOLDER));
+            }
+            Reading { needs_conversation: true, ..reading }
         }
     })
+}
+
+/// Stands in a history for a file that is to come, or is too old to (`meta-platform.md` §3c.2).
+pub(crate) const PLACEHOLDER: &str = "media_placeholder";
+
+/// Types that say everything by themselves.
+const BODILESS: [&str; 3] = ["unsupported", PLACEHOLDER, "request_welcome"];
+
+/// Whether this version reads messages of this type: then one that cannot be read is a broken one.
+pub(crate) fn knows(word: &str) -> bool {
+    BODIES.contains(&word) || BODILESS.contains(&word)
+}
+
+/// A message's type and its body.
+fn body<'a>(node: Node<'a>, element: &Element<'a>) -> Option<(&'static str, Node<'a>)> {
+    let bodies = node.pick(BODIES);
+    let mut present = BODIES.iter().zip(bodies).filter_map(|(name, body)| Some((*name, body?)));
+    let (first, second) = (present.next(), present.next());
+    let word = match node.get("type").and_then(Node::string) {
+        Some(word) => word,
+        // What is asked to be sent is a text unless it says something else.
+        None if element.list == List::Requests => Cow::Borrowed("text"),
+        None => return None,
+    };
+    match (first, second) {
+        (Some((name, body)), None) if name == word => Some((name, body)),
+        // Its errors are all there is (`meta-platform.md` §3c.1).
+        (None, None) => BODILESS.into_iter().find(|name| *name == word).map(|name| (name, node)),
+        _ => None,
+    }
+}
+
+/// What a system message tells of a person's identity; `None` of any other.
+fn identity(node: Node<'_>, body: Node<'_>) -> Option<IdentityChange> {
+    let [text, word, wa_id, user, previous] =
+        body.pick(["body", "type", "wa_id", "user_id", "previous_user_id"]).map(|node| node.and_then(scalar));
+    let change = match word.as_deref()? {
+        "user_changed_number" => "number",
+        "user_changed_user_id" => "user_id",
+        "customer_identity_changed" => "device",
+        _ => return None,
+    };
+    let before = node.get("from").and_then(scalar).filter(|_| change == "number" && wa_id.is_some());
+    Some(IdentityChange {
+        change: change.to_owned(),
+        text,
+        number: wa_id,
+        previous_number: before,
+        user_id: user,
+        previous_user_id: previous,
+    })
+}
+
+/// How far an imported message had come.
+fn history_status(context: Node<'_>) -> Option<DeliveryStatus> {
+    match context.get("status")?.string()?.as_ref() {
+        "SENT" => Some(DeliveryStatus::Sent),
+        "DELIVERED" => Some(DeliveryStatus::Delivered),
+        "READ" => Some(DeliveryStatus::Read),
+        "PLAYED" => Some(DeliveryStatus::Played),
+        "ERROR" => Some(DeliveryStatus::Failed),
+        _ => None,
+    }
 }
 
 /// What a status says; `None` when it is none of the five.
@@ -102,23 +169,26 @@ pub(crate) fn read_status(node: Node<'_>) -> Option<Reading<'_>> {
         callback_data: callback.and_then(Node::owned),
     };
     Some(Reading {
-        kind: Kind::MessageStatus,
-        direction: None,
-        content: Content::Status(content),
         message: Some(id),
-        natural_key,
         at,
-        needs_conversation: false,
+        ..Reading::new(Kind::MessageStatus, Content::Status(content), natural_key)
     })
 }
 
-fn message(node: Node<'_>, name: &str, body: Node<'_>, keys: &Keys<'_>) -> Option<MessageContent> {
+fn message(
+    node: Node<'_>,
+    name: &str,
+    body: Node<'_>,
+    from_business: bool,
+    keys: &Keys<'_>,
+) -> Option<MessageContent> {
     let [context, referral, errors] = node.pick(["context", "referral", "errors"]);
-    let [answered, forwarded, often] =
-        context.map_or([None; 3], |context| context.pick(["id", "forwarded", "frequently_forwarded"]));
+    let [answered, asked, forwarded, often] = context
+        .map_or([None; 4], |context| context.pick(["id", "message_id", "forwarded", "frequently_forwarded"]));
     let mut content = MessageContent {
         kind: name.to_owned(),
         reply_to: answered
+            .or(asked)
             .and_then(Node::scalar)
             .map(|id| ReplyTo { message: Some(keys.message(&id)), story_url: None }),
         forwarded: [forwarded, often].into_iter().flatten().any(Node::is_true),
@@ -144,7 +214,7 @@ fn message(node: Node<'_>, name: &str, body: Node<'_>, keys: &Keys<'_>) -> Optio
             content.text = (!names.is_empty()).then(|| names.join(", "));
         }
         "interactive" => {
-            let (button, text) = interactive(body)?;
+            let (button, text) = if from_business { offered(body) } else { interactive(body)? };
             content.text = text;
             content.button = button;
         }
@@ -166,6 +236,7 @@ fn message(node: Node<'_>, name: &str, body: Node<'_>, keys: &Keys<'_>) -> Optio
             content.text = text;
             content.detail = detail;
         }
+        "template" => content.detail = Some(body.get("name").and_then(scalar)?),
         // `unsupported`: what it was, when Meta tells; with no body `node` is the message, whose type says nothing more.
         _ => content.detail = body.get("type").and_then(Node::owned).filter(|detail| detail != name),
     }
@@ -189,13 +260,13 @@ fn media(kind: &str, body: Node<'_>) -> Option<Attachment> {
     if !body.is_object() {
         return None;
     }
-    let [id, url, mime_type, sha256, filename, caption, voice] =
-        body.pick(["id", "url", "mime_type", "sha256", "filename", "caption", "voice"]);
+    let [id, url, link, mime_type, sha256, filename, caption, voice] =
+        body.pick(["id", "url", "link", "mime_type", "sha256", "filename", "caption", "voice"]);
     Some(Attachment {
         id: None,
         kind: kind.to_owned(),
         media_id: id.and_then(scalar),
-        url: url.and_then(Node::owned),
+        url: url.or(link).and_then(Node::owned),
         mime_type: mime_type.and_then(Node::owned),
         sha256: sha256.and_then(Node::owned),
         filename: filename.and_then(Node::owned),
@@ -222,6 +293,12 @@ fn card(node: Node<'_>) -> ContactCard {
         name: name.and_then(|name| name.get("formatted_name")).and_then(Node::owned),
         phones: phones.filter_map(|phone| phone.get("phone")).filter_map(scalar).collect(),
     }
+}
+
+/// What the business offers to press, as the text that stands above it.
+fn offered(body: Node<'_>) -> (Option<Button>, Option<String>) {
+    interactive(body)
+        .unwrap_or_else(|| (None, body.get("body").and_then(|body| body.get("text")).and_then(Node::owned)))
 }
 
 /// The reply and its text. The reply may be missing beside an error (`meta-platform.md` §3c.1).
@@ -273,17 +350,18 @@ fn pricing_content(node: Node<'_>) -> Pricing {
     }
 }
 
-fn platform_errors(errors: Node<'_>) -> Vec<PlatformError> {
-    let read = |error: Node<'_>| {
-        let [code, title, message, data] = error.pick(["code", "title", "message", "error_data"]);
-        let details = data.and_then(|data| data.get("details")).or(message);
-        PlatformError {
-            code: code.and_then(Node::integer),
-            title: title.and_then(Node::owned),
-            details: details.and_then(Node::owned),
-        }
-    };
-    errors.elements().map(read).collect()
+pub(crate) fn platform_errors(errors: Node<'_>) -> Vec<PlatformError> {
+    errors.elements().map(platform_error).collect()
+}
+
+pub(crate) fn platform_error(error: Node<'_>) -> PlatformError {
+    let [code, title, message, data] = error.pick(["code", "title", "message", "error_data"]);
+    let details = data.and_then(|data| data.get("details")).or(message);
+    PlatformError {
+        code: code.and_then(Node::integer),
+        title: title.and_then(Node::owned),
+        details: details.and_then(Node::owned),
+    }
 }
 
 fn scalar(node: Node<'_>) -> Option<String> {

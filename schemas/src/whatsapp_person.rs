@@ -5,30 +5,56 @@ use std::sync::Arc;
 
 use crate::json::Node;
 use crate::reading::Noted;
-use crate::whatsapp::List;
+use crate::whatsapp::{Element, List};
 use crate::{Asset, Identifier, IdentifierKind};
 
-/// Who an element of one of the lists is about.
-pub(crate) fn note<'a>(
-    node: Node<'a>,
-    list: List,
-    metadata: Option<Node<'a>>,
-    contacts: &Contacts<'a>,
-    waba: Option<&Asset>,
-) -> Noted<'a> {
-    let person = match list {
-        List::Messages => Person::of_message(node, metadata),
+/// Who an element is about.
+pub(crate) fn note<'a>(element: &Element<'a>, waba: Option<&Asset>) -> Noted<'a> {
+    let node = element.node;
+    let mut person = match element.list {
+        List::Messages => Person::of_message(node, element.metadata),
         List::Echoes => Person::of_echo(node),
-        List::Statuses => Person::of_status(node),
+        List::Requests => Person::of_request(node),
+        List::Statuses | List::CallStatuses => Person::of_status(node),
+        List::Calls => Person::of_call(node),
+        List::Preferences => Person::of(node, &[WA_ID], &[USER_ID], PARENT),
+        List::AddressBook => node
+            .get("contact")
+            .map(|contact| Person::of(contact, &["phone_number", WA_ID], &[USER_ID], PARENT))
+            .unwrap_or_default(),
+        List::UserIds => Person::of_user_ids(node),
+        List::Groups(_) => Person {
+            group: node.get("group_id").and_then(Node::scalar),
+            ..participants(node).next().map(Person::of_participant).unwrap_or_default()
+        },
+        List::Participant(_) => Person {
+            group: element.around.and_then(|group| group.get("group_id")).and_then(Node::scalar),
+            ..Person::of_participant(node)
+        },
+        List::Handover => node
+            .get("value")
+            .and_then(|value| value.get("sender"))
+            .map(|sender| Person::of(sender, &["phone_number", WA_ID], &[USER_ID], PARENT))
+            .unwrap_or_default(),
+        List::Errors | List::Conversions | List::Progress | List::Declined => Person::default(),
     };
-    let contact = contacts.matching(&person);
+    let thread = element.around.filter(|_| element.list == List::Messages);
+    let context = thread.and_then(|thread| thread.get("context"));
+    if let Some(thread) = thread {
+        person.of_thread(thread, context);
+    }
+    let contact = element.contacts.matching(&person);
     Noted {
         persons: person.identifiers(contact.as_ref(), waba),
         from_business: person.from_business,
         group: person.group,
-        contact: contact.map(|contact| contact.node),
+        contact: contact.map(|contact| contact.node).or(context),
     }
 }
+
+const WA_ID: &str = "wa_id";
+const USER_ID: &str = "user_id";
+const PARENT: &str = "parent_user_id";
 
 /// The one person an item is about, as the item itself tells.
 #[derive(Default)]
@@ -36,7 +62,7 @@ struct Person<'a> {
     /// Phone numbers, mostly: what stands there may also be a user id (`meta-platform.md` §3c.5).
     numbers: [Option<Cow<'a, str>>; 2],
     user_ids: [Option<Cow<'a, str>>; 3],
-    parent: Option<Cow<'a, str>>,
+    parents: [Option<Cow<'a, str>>; 2],
     group: Option<Cow<'a, str>>,
     from_business: bool,
 }
@@ -59,7 +85,7 @@ impl<'a> Person<'a> {
         let mut person = Self {
             numbers: [from, None],
             user_ids: [user.and_then(Node::scalar), None, None],
-            parent: parent.and_then(Node::scalar),
+            parents: [parent.and_then(Node::scalar), None],
             group,
             from_business: false,
         };
@@ -72,9 +98,95 @@ impl<'a> Person<'a> {
             let [_, new, old] = &mut person.user_ids;
             *new = user.and_then(Node::scalar);
             *old = previous.and_then(Node::scalar);
-            person.parent = person.parent.or_else(|| parent.and_then(Node::scalar));
+            let [_, second] = &mut person.parents;
+            *second = parent.and_then(Node::scalar);
         }
         person
+    }
+
+    /// Whoever these members name.
+    fn of(node: Node<'a>, numbers: &[&str], users: &[&str], parent: &str) -> Self {
+        let id = |name: &&str| node.get(name).and_then(Node::scalar);
+        let mut numbers = numbers.iter().filter_map(id);
+        let mut users = users.iter().filter_map(id);
+        Self {
+            numbers: [numbers.next(), numbers.next()],
+            user_ids: [users.next(), users.next(), None],
+            parents: [id(&parent), None],
+            ..Self::default()
+        }
+    }
+
+    /// A call, whoever rang.
+    fn of_call(node: Node<'a>) -> Self {
+        let by_business =
+            node.get("direction").and_then(Node::string).as_deref() == Some("BUSINESS_INITIATED");
+        let person = if by_business {
+            Self::of(node, &["to"], &["to_user_id"], "to_parent_user_id")
+        } else {
+            Self::of(node, &["from"], &["from_user_id"], "from_parent_user_id")
+        };
+        Self { from_business: by_business, ..person }
+    }
+
+    /// What another app asked to be sent: to whom, beside the request or in it.
+    fn of_request(node: Node<'a>) -> Self {
+        let outer = Self::of_echo(node);
+        let Some(request) = node.get("message") else { return outer };
+        let inner = Self::of(request, &["to"], &["recipient", "to_user_id"], "to_parent_user_id");
+        let [to, _] = outer.numbers;
+        let [user, ..] = outer.user_ids;
+        let ([outer_parent, _], [inner_parent, _]) = (outer.parents, inner.parents);
+        let [inner_to, _] = inner.numbers;
+        let [recipient, inner_user, _] = inner.user_ids;
+        Self {
+            numbers: [to, inner_to],
+            user_ids: [user, recipient, inner_user],
+            parents: [outer_parent, inner_parent],
+            group: outer.group,
+            from_business: true,
+        }
+    }
+
+    /// One person's ids before and now.
+    fn of_user_ids(node: Node<'a>) -> Self {
+        let [wa_id, user, parent] = node.pick([WA_ID, USER_ID, PARENT]);
+        let change = |ids: Option<Node<'a>>| {
+            let ids = ids.filter(|ids| ids.is_object())?;
+            Some(ids.pick(["current", "previous"]).map(|id| id.and_then(Node::scalar)))
+        };
+        let [current, previous] = change(user).unwrap_or_else(|| [user.and_then(Node::scalar), None]);
+        let [parent_now, parent_before] =
+            change(parent).unwrap_or_else(|| [parent.and_then(Node::scalar), None]);
+        Self {
+            numbers: [wa_id.and_then(Node::scalar), None],
+            user_ids: [current, previous, None],
+            parents: [parent_now, parent_before],
+            ..Self::default()
+        }
+    }
+
+    fn of_participant(node: Node<'a>) -> Self {
+        Self::of(node, &[WA_ID, "input"], &[USER_ID], PARENT)
+    }
+
+    /// A message of a history: whoever the thread is with, whoever wrote.
+    fn of_thread(&mut self, thread: Node<'a>, context: Option<Node<'a>>) {
+        let of_context =
+            context.map(|context| Self::of(context, &[WA_ID], &[USER_ID], PARENT)).unwrap_or_default();
+        let [number, second] = &mut self.numbers;
+        let [theirs, _] = of_context.numbers;
+        let theirs = theirs.or_else(|| thread.get("id").and_then(Node::scalar));
+        match number {
+            None => *number = theirs,
+            Some(_) => *second = second.take().or(theirs),
+        }
+        let [_, user, _] = &mut self.user_ids;
+        let [known, ..] = of_context.user_ids;
+        *user = user.take().or(known);
+        let [parent, _] = &mut self.parents;
+        let [theirs, _] = of_context.parents;
+        *parent = parent.take().or(theirs);
     }
 
     fn of_echo(node: Node<'a>) -> Self {
@@ -82,7 +194,7 @@ impl<'a> Person<'a> {
         Self {
             numbers: [to.and_then(Node::scalar), None],
             user_ids: [user.and_then(Node::scalar), None, None],
-            parent: parent.and_then(Node::scalar),
+            parents: [parent.and_then(Node::scalar), None],
             group: group.and_then(Node::scalar),
             from_business: true,
         }
@@ -107,7 +219,7 @@ impl<'a> Person<'a> {
         Self {
             numbers: [number.and_then(Node::scalar), None],
             user_ids: [user.and_then(Node::scalar), None, None],
-            parent: parent.and_then(Node::scalar),
+            parents: [parent.and_then(Node::scalar), None],
             group,
             from_business: false,
         }
@@ -130,11 +242,20 @@ impl<'a> Person<'a> {
             add(number_or_user(number, waba));
         }
         let contact_parent = contact.and_then(|contact| contact.parent.as_deref());
-        for parent in self.parent.iter().map(AsRef::as_ref).chain(contact_parent) {
+        for parent in self.parents.iter().flatten().map(AsRef::as_ref).chain(contact_parent) {
             add(Identifier { kind: IdentifierKind::ParentBsuid, value: parent.to_owned() });
         }
         identifiers
     }
+}
+
+/// Where a group's update names people.
+const PARTICIPANTS: [&str; 5] =
+    ["participants", "added_participants", "removed_participants", "failed_participants", "join_requests"];
+
+/// Everybody whom an element of `groups` names.
+pub(crate) fn participants(group: Node<'_>) -> impl Iterator<Item = Node<'_>> {
+    PARTICIPANTS.iter().filter_map(move |list| group.get(list)).flat_map(Node::elements)
 }
 
 /// The contacts of a value, found by user id, then by number, never by position (`meta-platform.md` §3c.1).

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::content::{ContactProfile, Content};
+use crate::upcast;
 use crate::{
     Asset, Channel, ConversationId, Direction, Event, EventId, IdError, Kind, MessageKey, RawPosition,
     RawPositionError, Source, SubjectId, TenantId,
 };
 
 const TYPE_PREFIX: &str = "org.tidings.";
-const TYPE_SUFFIX: &str = ".v1";
 const JSON: &str = "application/json";
 const JOSE: &str = "application/jose";
 /// The header that names an event's person: a subject, which says nothing by itself.
@@ -85,6 +85,8 @@ struct DataOut<'a> {
     received_ms: i64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     imported: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    standby: bool,
     content: ContentOut<'a>,
 }
 
@@ -96,25 +98,6 @@ struct ContentOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     contact: &'a Option<ContactProfile>,
     source: &'a Source,
-}
-
-impl Serialize for Content {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Nothing {}
-        match self {
-            Self::Message(content) => content.serialize(serializer),
-            Self::Edited(content) => content.serialize(serializer),
-            Self::Deleted => Nothing {}.serialize(serializer),
-            Self::Reaction(content) => content.serialize(serializer),
-            Self::Status(content) => content.serialize(serializer),
-            Self::Watermark(content) => content.serialize(serializer),
-            Self::Postback(content) => content.serialize(serializer),
-            Self::Referral(content) => content.serialize(serializer),
-            Self::File(content) => content.serialize(serializer),
-            Self::Unrecognized(content) => content.serialize(serializer),
-        }
-    }
 }
 
 #[derive(Deserialize)]
@@ -130,6 +113,8 @@ struct DataIn<'a> {
     received_ms: i64,
     #[serde(default)]
     imported: bool,
+    #[serde(default)]
+    standby: bool,
     #[serde(borrow)]
     content: &'a RawValue,
 }
@@ -154,21 +139,23 @@ impl Event {
             occurred_ms: self.occurred_ms,
             received_ms: self.received_ms,
             imported: self.imported,
+            standby: self.standby,
             content: ContentOut { content: &self.content, contact: &self.contact, source: &self.source },
         };
         let value = serde_json::to_vec(&data).expect("string keys and plain values always serialize");
-        self.head().encode("v1", JSON, Bytes::from(value))
+        self.head().encode("", JSON, Bytes::from(value))
     }
 
     /// The event as a record whose data was encrypted as a whole: a JWE in compact form.
     pub fn encode_jwe(&self, jwe: String) -> Encoded {
-        self.head().encode("v1", JOSE, Bytes::from(jwe))
+        self.head().encode("", JOSE, Bytes::from(jwe))
     }
 
     const fn head(&self) -> Head<'_> {
         Head {
             id: self.id,
             kind: self.kind,
+            version: self.kind.version(),
             tenant: &self.tenant,
             asset: &self.asset,
             conversation: self.conversation,
@@ -184,7 +171,7 @@ impl Event {
     /// A record of another kind, or of a version this one does not know.
     pub fn decode<'h>(headers: impl Fn(&str) -> Option<&'h str>, value: &[u8]) -> Result<Self, DecodeError> {
         let header = |name: &'static str| headers(name).ok_or(DecodeError::Missing(name));
-        let kind = kind_of(&headers)?;
+        let (kind, version) = type_of(&headers)?;
         let data: DataIn<'_> = serde_json::from_slice(value).map_err(|error| DecodeError::data(&error))?;
         let beside: Beside = part(data.content.get())?;
         Ok(Self {
@@ -202,8 +189,9 @@ impl Event {
             received_ms: data.received_ms,
             raw: header("ce_rawposition")?.parse()?,
             imported: data.imported,
+            standby: data.standby,
             contact: beside.contact,
-            content: content(kind, data.content.get())?,
+            content: upcast::read(kind, version, data.content.get())?,
             source: beside.source,
         })
     }
@@ -213,6 +201,7 @@ impl Event {
 pub(crate) struct Head<'a> {
     pub(crate) id: EventId,
     pub(crate) kind: Kind,
+    pub(crate) version: u8,
     pub(crate) tenant: &'a TenantId,
     pub(crate) asset: &'a Asset,
     pub(crate) conversation: Option<ConversationId>,
@@ -222,20 +211,20 @@ pub(crate) struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// The record with this data, of this version of its schema.
-    pub(crate) fn encode(&self, schema: &str, content_type: &str, value: Bytes) -> Encoded {
+    /// The record with this data; `form` is what stands before the version in the name of its schema.
+    pub(crate) fn encode(&self, form: &str, content_type: &str, value: Bytes) -> Encoded {
         let id = self.id.to_string();
-        let kind = self.kind.as_str();
+        let (kind, version) = (self.kind.as_str(), self.version);
         let subject = self.conversation.map_or_else(|| self.asset.to_string(), |id| id.to_string());
         let mut headers = vec![
             ("ce_specversion", "1.0".to_owned()),
             ("ce_id", id.clone()),
-            ("ce_type", format!("{TYPE_PREFIX}{kind}{TYPE_SUFFIX}")),
+            ("ce_type", format!("{TYPE_PREFIX}{kind}.v{version}")),
             ("ce_source", format!("urn:tidings:{}", self.asset)),
             ("ce_subject", subject),
             ("ce_time", rfc3339(self.occurred_ms)),
             ("ce_tenant", self.tenant.to_string()),
-            ("ce_dataschema", format!("urn:tidings:schema:{kind}:{schema}")),
+            ("ce_dataschema", format!("urn:tidings:schema:{kind}:{form}v{version}")),
             (RAW_POSITION, self.raw.to_string()),
             ("content-type", content_type.to_owned()),
         ];
@@ -253,43 +242,18 @@ pub(crate) fn header_of<'h>(
     headers(name).ok_or(DecodeError::Missing(name))
 }
 
-/// What happened, by a record's headers.
-pub(crate) fn kind_of<'h>(headers: &impl Fn(&str) -> Option<&'h str>) -> Result<Kind, DecodeError> {
-    header_of(headers, "ce_type")?
-        .strip_prefix(TYPE_PREFIX)
-        .and_then(|kind| kind.strip_suffix(TYPE_SUFFIX))
-        .and_then(Kind::from_word)
-        .ok_or(DecodeError::UnknownType)
-}
-
-impl Content {
-    /// The content of that kind of event, from its JSON.
-    ///
-    /// # Errors
-    /// It is not that kind's content.
-    pub fn from_json(kind: Kind, json: &[u8]) -> Result<Self, DecodeError> {
-        let text = std::str::from_utf8(json).map_err(|_| DecodeError::Data { line: 1, column: 0 })?;
-        content(kind, text)
-    }
+/// What happened, and in which version it is written, by a record's headers.
+pub(crate) fn type_of<'h>(headers: &impl Fn(&str) -> Option<&'h str>) -> Result<(Kind, u8), DecodeError> {
+    let read = |text: &str| {
+        let (kind, version) = text.strip_prefix(TYPE_PREFIX)?.rsplit_once(".v")?;
+        let (kind, version) = (Kind::from_word(kind)?, version.parse().ok()?);
+        (1..=kind.version()).contains(&version).then_some((kind, version))
+    };
+    read(header_of(headers, "ce_type")?).ok_or(DecodeError::UnknownType)
 }
 
 fn part<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, DecodeError> {
     serde_json::from_str(json).map_err(|error| DecodeError::data(&error))
-}
-
-fn content(kind: Kind, raw: &str) -> Result<Content, DecodeError> {
-    Ok(match kind {
-        Kind::MessageReceived | Kind::MessageSent => Content::Message(part(raw)?),
-        Kind::MessageEdited => Content::Edited(part(raw)?),
-        Kind::MessageDeleted => Content::Deleted,
-        Kind::MessageReacted => Content::Reaction(part(raw)?),
-        Kind::MessageStatus => Content::Status(part(raw)?),
-        Kind::ConversationRead | Kind::ConversationDelivered => Content::Watermark(part(raw)?),
-        Kind::PostbackReceived => Content::Postback(part(raw)?),
-        Kind::ReferralReceived => Content::Referral(part(raw)?),
-        Kind::AttachmentStored | Kind::AttachmentFailed => Content::File(part(raw)?),
-        Kind::Unrecognized => Content::Unrecognized(part(raw)?),
-    })
 }
 
 /// A time of day as CloudEvents wants it; times outside the years that RFC 3339 can write read as the epoch.

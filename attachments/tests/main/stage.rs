@@ -344,6 +344,7 @@ impl Stage {
             received_ms: now_ms(),
             raw: RawPosition { raw: RawRef { partition: 0, offset: number }, index: 0, count: 1 },
             imported: false,
+            standby: false,
             contact: None,
             content: Content::Message(content),
             source: serde_json::from_str(r#"{"made":"up"}"#).unwrap(),

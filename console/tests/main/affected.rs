@@ -19,6 +19,7 @@ fn id(tenant: usize, n: u8) -> [u8; 16] {
 fn message(subject: Option<SubjectId>, at_ms: i64, event: [u8; 16]) -> MessageChange {
     MessageChange {
         imported: false,
+        standby: false,
         at_ms,
         event: EventId::from_bytes(event),
         conversation: ConversationId::from_bytes(event),

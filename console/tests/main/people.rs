@@ -45,6 +45,7 @@ async fn a_person_is_found_exported_corrected_restricted_held_and_forgotten() {
         let event = EventId::from_bytes(id(n));
         let change = MessageChange {
             imported: false,
+            standby: false,
             at_ms: i64::from(n),
             event,
             conversation: group,

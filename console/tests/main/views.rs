@@ -81,6 +81,7 @@ async fn conversations_are_paged_and_messages_are_in_order() {
     for (n, at_ms, direction, text) in [(1, 2000, "in", "second"), (2, 1000, "out", "first")] {
         let change = store::MessageChange {
             imported: false,
+            standby: false,
             at_ms,
             event: EventId::from_bytes(id(n)),
             conversation: ConversationId::from_bytes(id(5)),

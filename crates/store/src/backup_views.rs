@@ -20,7 +20,7 @@ use crate::{BackupError, StoreError, ViewsDb};
 
 const DATABASE: &str = "views";
 /// What a copy replaces.
-const REPLACED: [&str; 11] = [
+const REPLACED: [&str; 12] = [
     "watermark",
     "conversation",
     "contact",
@@ -30,11 +30,12 @@ const REPLACED: [&str; 11] = [
     "status",
     "reaction",
     "attachment",
+    "standing",
     "audit_entry",
     "audit_head",
 ];
 /// Of these, the ones whose rows of ended tenants do not come back.
-const CONTENT: [&str; 9] = [
+const CONTENT: [&str; 10] = [
     "watermark",
     "conversation",
     "contact",
@@ -44,6 +45,7 @@ const CONTENT: [&str; 9] = [
     "status",
     "reaction",
     "attachment",
+    "standing",
 ];
 /// The loss equation: replaced only where there is none.
 const COVERAGE: [&str; 5] = ["coverage_mark", "coverage", "coverage_total", "coverage_tenant", "quarantine"];

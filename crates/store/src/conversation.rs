@@ -10,6 +10,7 @@ use tokio_postgres::types::ToSql;
 use crate::coverage::CoverageView;
 use crate::coverage_mark::{CoverageChange, mark};
 use crate::offset::advance;
+use crate::standing::{self, StandingChange, StandingKey};
 use crate::{Moved, OffsetMove, StoreError, ViewsDb};
 
 /// What a batch of events changes, folded: one entry a row. Keys begin with the tenant.
@@ -33,6 +34,8 @@ pub struct ConversationChanges {
     pub watermarks: BTreeMap<(TenantId, ConversationId, i16), WatermarkChange>,
     /// Files that messages name, and what became of them.
     pub attachments: BTreeMap<(TenantId, AttachmentId), AttachmentChange>,
+    /// What stands until something newer is said.
+    pub standing: BTreeMap<(TenantId, StandingKey), StandingChange>,
     /// Which items were applied.
     pub applied: CoverageChange,
 }
@@ -67,11 +70,14 @@ pub struct ContactChange {
     pub content: Vec<u8>,
 }
 
-/// A message; of two with one key the live one wins over the imported, then the earliest.
+/// A message; of two with one key the live one wins over that for another app, this over the imported one, a message over
+/// what stands in its place, then the earliest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageChange {
     /// Brought by a history import.
     pub imported: bool,
+    /// For another app to answer.
+    pub standby: bool,
     /// When, Unix milliseconds.
     pub at_ms: i64,
     /// The event that brought it.
@@ -90,10 +96,13 @@ pub struct MessageChange {
 
 impl MessageChange {
     /// What decides between two; the smaller wins.
-    pub fn rank(&self) -> (bool, i64, EventId) {
-        (self.imported, self.at_ms, self.event)
+    pub fn rank(&self) -> (bool, bool, bool, i64, EventId) {
+        (self.imported, self.standby, self.kind == PLACEHOLDER, self.at_ms, self.event)
     }
 }
+
+/// The kind of a message that stands in the place of another one, which is to come (`meta-platform.md` §3c.2).
+pub(crate) const PLACEHOLDER: &str = "media_placeholder";
 
 /// A message's new text; the highest revision wins, then the latest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -227,10 +236,11 @@ pub(crate) async fn write(
     reactions(transaction, changes).await?;
     statuses(transaction, changes).await?;
     watermarks(transaction, changes).await?;
-    attachments(transaction, changes).await
+    attachments(transaction, changes).await?;
+    standing::write(transaction, &changes.standing).await
 }
 
-async fn run(
+pub(crate) async fn run(
     transaction: &Transaction<'_>,
     sql: &str,
     rows: usize,
@@ -243,11 +253,11 @@ async fn run(
     Ok(())
 }
 
-fn tenants<'a>(keys: impl Iterator<Item = &'a TenantId>) -> Vec<&'a str> {
+pub(crate) fn tenants<'a>(keys: impl Iterator<Item = &'a TenantId>) -> Vec<&'a str> {
     keys.map(TenantId::as_str).collect()
 }
 
-fn subjects<'a>(rows: impl Iterator<Item = Option<&'a SubjectId>>) -> Vec<Option<&'a [u8]>> {
+pub(crate) fn subjects<'a>(rows: impl Iterator<Item = Option<&'a SubjectId>>) -> Vec<Option<&'a [u8]>> {
     rows.map(|subject| subject.map(|subject| subject.as_bytes().as_slice())).collect()
 }
 
@@ -337,23 +347,38 @@ async fn messages(transaction: &Transaction<'_>, changes: &ConversationChanges) 
     let directions: Vec<&str> = rows.values().map(|row| row.direction).collect();
     let kinds: Vec<&str> = rows.values().map(|row| row.kind.as_str()).collect();
     let imported: Vec<bool> = rows.values().map(|row| row.imported).collect();
+    let standby: Vec<bool> = rows.values().map(|row| row.standby).collect();
     let at: Vec<i64> = rows.values().map(|row| row.at_ms).collect();
     let content: Vec<&[u8]> = rows.values().map(|row| row.content.as_slice()).collect();
-    let sql = "INSERT INTO message AS m (tenant_id, message_id, conversation_id, event_id, direction, kind, imported, at_ms, content, subject_id)
-         SELECT n.tenant_id, n.message_id, n.conversation_id, n.event_id, n.direction, n.kind, n.imported, n.at_ms,
+    let sql = format!(
+        "INSERT INTO message AS m (tenant_id, message_id, conversation_id, event_id, direction, kind, imported, standby, at_ms, content, subject_id)
+         SELECT n.tenant_id, n.message_id, n.conversation_id, n.event_id, n.direction, n.kind, n.imported, n.standby, n.at_ms,
                 CASE WHEN d.message_id IS NULL THEN n.content ELSE '' END, n.subject_id
-         FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::boolean[], $8::bigint[], $9::bytea[], $10::bytea[])
-              AS n (tenant_id, message_id, conversation_id, event_id, direction, kind, imported, at_ms, content, subject_id)
+         FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::bytea[], $5::text[], $6::text[], $7::boolean[], $8::boolean[], $9::bigint[], $10::bytea[], $11::bytea[])
+              AS n (tenant_id, message_id, conversation_id, event_id, direction, kind, imported, standby, at_ms, content, subject_id)
          LEFT JOIN message_deletion d ON d.tenant_id = n.tenant_id AND d.message_id = n.message_id
          WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.tenant_id = n.tenant_id AND f.subject_id = n.subject_id)
          ON CONFLICT (tenant_id, message_id) DO UPDATE
          SET conversation_id = excluded.conversation_id, event_id = excluded.event_id, direction = excluded.direction,
-             kind = excluded.kind, imported = excluded.imported, at_ms = excluded.at_ms, content = excluded.content,
-             subject_id = excluded.subject_id
-         WHERE (excluded.imported, excluded.at_ms, excluded.event_id) < (m.imported, m.at_ms, m.event_id)";
-    let columns: [&(dyn ToSql + Sync); 10] =
-        [&tenants, &ids, &conversations, &events, &directions, &kinds, &imported, &at, &content, &subjects];
-    run(transaction, sql, rows.len(), &columns).await
+             kind = excluded.kind, imported = excluded.imported, standby = excluded.standby, at_ms = excluded.at_ms,
+             content = excluded.content, subject_id = excluded.subject_id
+         WHERE (excluded.imported, excluded.standby, excluded.kind = '{PLACEHOLDER}', excluded.at_ms, excluded.event_id)
+             < (m.imported, m.standby, m.kind = '{PLACEHOLDER}', m.at_ms, m.event_id)"
+    );
+    let columns: [&(dyn ToSql + Sync); 11] = [
+        &tenants,
+        &ids,
+        &conversations,
+        &events,
+        &directions,
+        &kinds,
+        &imported,
+        &standby,
+        &at,
+        &content,
+        &subjects,
+    ];
+    run(transaction, &sql, rows.len(), &columns).await
 }
 
 async fn edits(transaction: &Transaction<'_>, changes: &ConversationChanges) -> Result<(), StoreError> {

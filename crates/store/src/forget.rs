@@ -9,7 +9,7 @@ use crate::{StoreError, ViewsDb, rebuild};
 
 /// Every row of a person: what hangs on their messages first, so that it can still be told whose it is. A message that they
 /// reacted to stays; their reaction goes.
-const OF_PERSON: [&str; 14] = [
+const OF_PERSON: [&str; 15] = [
     "DELETE FROM status s USING message m WHERE s.tenant_id = $1 AND m.tenant_id = $1 AND m.message_id = s.message_id AND m.subject_id = $2",
     "DELETE FROM message_deletion d USING message m WHERE d.tenant_id = $1 AND m.tenant_id = $1 AND m.message_id = d.message_id AND m.subject_id = $2",
     "DELETE FROM message_edit e USING message m WHERE e.tenant_id = $1 AND m.tenant_id = $1 AND m.message_id = e.message_id AND m.subject_id = $2",
@@ -24,6 +24,8 @@ const OF_PERSON: [&str; 14] = [
     "DELETE FROM conversation WHERE tenant_id = $1 AND subject_id = $2",
     "DELETE FROM contact WHERE tenant_id = $1 AND subject_id = $2",
     "DELETE FROM attachment WHERE tenant_id = $1 AND subject_id = $2",
+    "DELETE FROM standing WHERE tenant_id = $1 AND (subject_id = $2 OR (side IN ('preference', 'address_book', 'person') AND holder = $2)
+         OR (side = 'person' AND item = encode($2, 'hex')))",
 ];
 
 const LEFT_OF_PERSON: &str = "SELECT (SELECT count(*) FROM message WHERE tenant_id = $1 AND subject_id = $2)
@@ -35,11 +37,12 @@ const LEFT_OF_PERSON: &str = "SELECT (SELECT count(*) FROM message WHERE tenant_
     + (SELECT count(*) FROM conversation WHERE tenant_id = $1 AND subject_id = $2)
     + (SELECT count(*) FROM contact WHERE tenant_id = $1 AND subject_id = $2)
     + (SELECT count(*) FROM attachment WHERE tenant_id = $1 AND subject_id = $2)
+    + (SELECT count(*) FROM standing WHERE tenant_id = $1 AND subject_id = $2)
     + (SELECT count(*) FROM attachment_job WHERE tenant_id = $1 AND subject_id = $2)";
 
 /// Tables that hold a tenant's rows and are emptied of them when it ends. The audit stays its year, and so does the list of
 /// who was forgotten.
-const OF_TENANT: [&str; 12] = [
+const OF_TENANT: [&str; 13] = [
     "conversation",
     "contact",
     "message",
@@ -49,6 +52,7 @@ const OF_TENANT: [&str; 12] = [
     "status",
     "watermark",
     "attachment",
+    "standing",
     "attachment_job",
     "attachment_unsent",
     "coverage_tenant",

@@ -32,6 +32,7 @@ mod offset;
 mod rebuild;
 mod rebuild_look;
 mod retention;
+mod standing;
 
 pub use affected::{AffectedPerson, AffectedTenant, Span};
 pub use attachment_queue::{
@@ -64,3 +65,4 @@ pub use offset::{Moved, OffsetMove, ProjectionOffset};
 pub use rebuild::{Held, Rebuild, RebuildWriter};
 pub use rebuild_look::{Look, TableDifference};
 pub use retention::AuditAnchor;
+pub use standing::{Side, StandingChange, StandingKey, StandingRow};

@@ -23,6 +23,7 @@ pub(crate) static VIEWS: Schema = Schema {
         include_str!("../sql/views/0004_coverage.sql"),
         include_str!("../sql/views/0005_sealed.sql"),
         include_str!("../sql/views/0006_rebuild.sql"),
+        include_str!("../sql/views/0007_standing.sql"),
     ],
 };
 

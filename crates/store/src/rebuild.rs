@@ -28,7 +28,7 @@ const LIVE: &str = "conversation";
 
 /// The tables of the view, in the order in which reading comes to them: whoever locks them in this order waits for readers
 /// in the middle of something, and they never for it.
-pub(crate) const TABLES: [Table; 9] = [
+pub(crate) const TABLES: [Table; 10] = [
     Table { name: "conversation", key: &["conversation_id"], is_sealed: false },
     Table { name: "contact", key: &["subject_id"], is_sealed: true },
     Table { name: "watermark", key: &["conversation_id", "rank"], is_sealed: false },
@@ -38,6 +38,7 @@ pub(crate) const TABLES: [Table; 9] = [
     Table { name: "status", key: &["message_id"], is_sealed: false },
     Table { name: "reaction", key: &["message_id", "actor"], is_sealed: true },
     Table { name: "attachment", key: &["attachment_id"], is_sealed: false },
+    Table { name: "standing", key: &["side", "holder", "item"], is_sealed: true },
 ];
 
 /// A table of the view.

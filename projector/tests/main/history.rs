@@ -6,7 +6,8 @@ use rand::{Rng, SeedableRng};
 use schemas::{
     Asset, Attachment, AttachmentId, Channel, ContactProfile, Content, ConversationId, DeliveryStatus,
     Direction, Edited, Event, EventId, FileOutcome, FileState, Kind, MessageContent, MessageKey, Postback,
-    RawPosition, RawRef, Reaction, SealedEvent, Source, Status, SubjectId, TenantId, Unrecognized, Watermark,
+    RawPosition, RawRef, Reaction, SealedEvent, Source, Status, SubjectId, TenantId, Unread, Unrecognized,
+    Watermark,
 };
 
 /// The tenants of every history.
@@ -71,10 +72,15 @@ fn blank(raw: RawRef, tenant: &TenantId, conversation: u8, id: EventId) -> Event
         received_ms: 1_700_000_000_000,
         raw: RawPosition { raw, index: 0, count: 1 },
         imported: false,
+        standby: false,
         contact: None,
-        content: Content::Unrecognized(Unrecognized::default()),
+        content: unread(),
         source: serde_json::from_str::<Source>("{}").unwrap(),
     }
+}
+
+fn unread() -> Content {
+    Content::Unrecognized(Unrecognized { field: None, reason: Unread::Unknown })
 }
 
 /// A file that an event names: its id is that event's.
@@ -180,7 +186,7 @@ fn event(random: &mut StdRng, raw: RawRef, named: &mut Vec<Event>) -> Event {
             let title = word(random);
             (Kind::PostbackReceived, Content::Postback(Postback { title, ..Postback::default() }))
         }
-        _ => (Kind::Unrecognized, Content::Unrecognized(Unrecognized::default())),
+        _ => (Kind::Unrecognized, unread()),
     };
     if matches!(&event.content, Content::Message(MessageContent { attachments, .. }) | Content::Edited(Edited { attachments, .. }) if !attachments.is_empty())
     {

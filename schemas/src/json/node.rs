@@ -58,6 +58,13 @@ impl<'a> Node<'a> {
         value
     }
 
+    /// The members of an object, in the order they stand; none when it is something else.
+    pub(crate) fn members(self) -> Vec<(Cow<'a, str>, Node<'a>)> {
+        let mut members = Vec::new();
+        Cursor::new(self.0).members(|cursor, name| members.push((name, cursor.skip())));
+        members
+    }
+
     /// The elements of an array; none when it is something else.
     pub(crate) fn elements(self) -> impl Iterator<Item = Node<'a>> {
         let mut cursor = Cursor::new(self.0);

@@ -2,8 +2,13 @@
 
 #![cfg(test)]
 
+mod bad_input;
+mod bad_values;
+mod bodies;
+mod classes;
 mod documents;
 mod fixtures;
+mod golden;
 mod limits;
 mod partitions;
 mod properties;

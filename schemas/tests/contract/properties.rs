@@ -50,15 +50,15 @@ fn single_messages(change: &Value) -> Vec<Value> {
     if !matches!(field, "messages" | "smb_message_echoes") || !change["value"]["metadata"].is_object() {
         return vec![change.clone()];
     }
-    let lists = ["messages", "statuses", "message_echoes", "errors", "tomorrow"];
+    let lists = ["messages", "statuses", "message_echoes", "errors", "tomorrow", "conversation_context"];
     let mut parts = Vec::new();
     for list in lists {
-        let elements = change["value"][list].as_array().cloned().unwrap_or_default();
-        let whole = matches!(list, "errors" | "tomorrow") && !elements.is_empty();
-        let values = if whole {
-            vec![Value::Array(elements)]
-        } else {
-            elements.into_iter().map(|one| json!([one])).collect()
+        let held = &change["value"][list];
+        let values: Vec<Value> = match held.as_array() {
+            // These are items as a whole.
+            _ if matches!(list, "tomorrow" | "conversation_context") && !held.is_null() => vec![held.clone()],
+            Some(elements) => elements.iter().map(|one| json!([one])).collect(),
+            None => Vec::new(),
         };
         for value in values {
             let mut part = change.clone();

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use schemas::{DecodeError, Event, EventId, Facts, Field, Kind, SealedEvent};
 
-use crate::support::{about_file, all_fixtures, events, headers};
+use crate::support::{all_fixtures, events, examples, headers};
 
 /// A cipher that keeps nothing secret from who knows it, and is bound to its place as the real one is.
 fn seal(event: EventId, field: Field, plain: &[u8]) -> Vec<u8> {
@@ -38,18 +38,10 @@ fn survives(event: &Event) {
     assert_eq!(&opened(&read).unwrap(), event);
 }
 
-/// Every event of the fixtures, and what Tidings itself says of their files.
+/// Every event of the fixtures, and what Tidings itself makes.
 fn all_events() -> Vec<Event> {
     let mut all: Vec<Event> = all_fixtures().iter().flat_map(|body| events(body)).collect();
-    let named: Vec<Event> = all
-        .iter()
-        .filter(|event| event.kind == Kind::MessageReceived && !Facts::of(event).files.is_empty())
-        .cloned()
-        .collect();
-    assert!(!named.is_empty());
-    for kind in [Kind::AttachmentStored, Kind::AttachmentFailed] {
-        all.extend(named.iter().map(|message| about_file(message, kind)));
-    }
+    all.extend(examples().into_values());
     all
 }
 
@@ -111,7 +103,7 @@ fn every_event_is_the_same_once_opened_and_shows_nothing_before() {
         let kind = event.kind.as_str();
         assert_eq!(
             headers(&encoded)("ce_dataschema"),
-            Some(&*format!("urn:tidings:schema:{kind}:sealed.v1"))
+            Some(&*format!("urn:tidings:schema:{kind}:sealed.v{}", event.kind.version()))
         );
         let shown = format!("{:?} {}", encoded.headers, String::from_utf8_lossy(&encoded.value));
         for secret in

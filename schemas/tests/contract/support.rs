@@ -1,11 +1,13 @@
 //! One tenant, one key, and subjects made from the identifiers themselves: everything a test needs to route.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use schemas::{
     Asset, AssetKind, Content, Event, EventContext, FileOutcome, FileState, IdKey, Identifier, Kind,
-    RawPosition, RawRef, SubjectId, TenantId, split,
+    PersonLink, RawPosition, RawRef, SubjectId, TenantId, split,
 };
+use serde_json::Value;
 
 pub(crate) const RECEIVED_MS: i64 = 1_780_000_060_000;
 
@@ -87,6 +89,63 @@ pub(crate) fn about_file(message: &Event, kind: Kind) -> Event {
         source: serde_json::from_str("{}").expect("an object"),
         ..message.clone()
     }
+}
+
+/// A path of this crate.
+pub(crate) fn here(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// One event of each kind: the first one that a fixture named for it makes, else the first of all.
+pub(crate) fn examples() -> BTreeMap<Kind, Event> {
+    const BEST: [(&str, Kind); 9] = [
+        ("whatsapp/media", Kind::MessageReceived),
+        ("messenger/echo", Kind::MessageSent),
+        ("messenger/edit", Kind::MessageEdited),
+        ("whatsapp/reaction", Kind::MessageReacted),
+        ("whatsapp/statuses", Kind::MessageStatus),
+        ("whatsapp/handovers", Kind::ThreadControl),
+        ("messenger/feed", Kind::CommentChanged),
+        ("whatsapp/templates", Kind::TemplateUpdated),
+        ("messenger/unrecognized", Kind::Unrecognized),
+    ];
+    // Compact, as Meta sends it.
+    let compact = |path: &Path| {
+        let body: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        events(body.to_string().as_bytes())
+    };
+    let mut found = BTreeMap::new();
+    for (name, kind) in BEST {
+        let events = compact(&here("fixtures").join(name).with_extension("json"));
+        found.insert(kind, events.into_iter().find(|event| event.kind == kind).unwrap());
+    }
+    for path in ["messenger", "instagram", "whatsapp"].into_iter().flat_map(fixtures) {
+        for event in compact(&path) {
+            found.entry(event.kind).or_insert(event);
+        }
+    }
+    let message = found[&Kind::MessageReceived].clone();
+    for kind in [Kind::AttachmentStored, Kind::AttachmentFailed] {
+        found.insert(kind, about_file(&message, kind));
+    }
+    let into = message.subject.unwrap();
+    let from = "f".repeat(32).parse().unwrap();
+    for kind in [Kind::PersonMerged, Kind::PersonSplit] {
+        let link = PersonLink { into, from, evidence: "payload".to_owned() };
+        let source = serde_json::from_str("{}").unwrap();
+        let event = Event {
+            kind,
+            direction: None,
+            conversation: None,
+            message: None,
+            contact: None,
+            content: Content::Link(link),
+            source,
+            ..message.clone()
+        };
+        found.insert(kind, event);
+    }
+    found
 }
 
 /// A header lookup over what `encode` made.

@@ -85,6 +85,7 @@ pub(crate) fn message(
     let content = format!(r#"{{"kind":"text","text":"text {n}"}}"#);
     let change = MessageChange {
         imported: false,
+        standby: false,
         at_ms,
         event: event(n),
         conversation: conversation(1),
@@ -128,6 +129,7 @@ pub(crate) fn everything_of(changes: &mut ConversationChanges, n: u8, at_ms: i64
     changes.contacts.insert((acme.clone(), person(n)), row);
     let row = MessageChange {
         imported: false,
+        standby: false,
         at_ms,
         event: event(n),
         conversation: conversation(n),
