@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run run run-kafka build check test chaos bench deny clean
+.PHONY: help setup setup-run run run-kafka build check test chaos properties bench deny clean
 
 EVENTS ?=
 KAFKA_DIR ?= .tidings/kafka
@@ -47,6 +47,9 @@ chaos: setup ## The long proof: 100,000 events with repeats, reordering and kill
 	cargo build --locked --workspace --all-targets
 	TIDINGS_CHAOS_EVENTS=$${TIDINGS_CHAOS_EVENTS:-100000} TIDINGS_CHAOS_KILLS=$${TIDINGS_CHAOS_KILLS:-10} \
 	  cargo test --locked -p tidings --test main -- chaos --nocapture --test-threads=1
+
+properties: ## Generated histories against a plain model of what should be seen (CASES=N, 100,000 unless given; `make test` tries 10,000)
+	TIDINGS_CASES=$${CASES:-100000} cargo test --locked -p projector --test main order:: -- --nocapture
 
 bench: setup ## Measure, each figure beside its peer in the same run
 	benches/run

@@ -7,11 +7,11 @@ use schemas::{
     Reaction, SubjectId, TenantId,
 };
 use serde::de::DeserializeOwned;
-use store::{AuditRow, ConversationRow, FileRow, MessageRow, QuarantineRow, SealedPart};
+use store::{AuditRow, ConversationRow, FileRow, MessageRow, QuarantineRow, SealedPart, StandingRow};
 
 use crate::open::Opener;
 use crate::wire::{
-    self, AttachmentView, AuditEntry, Contact, Conversation, Message, Quarantined, ReactionView,
+    self, AttachmentView, AuditEntry, Contact, Conversation, Message, Quarantined, ReactionView, Standing,
 };
 
 /// For whom a conversation's parts are sealed.
@@ -101,6 +101,17 @@ pub(crate) fn message(row: MessageRow, opener: &Opener) -> Message {
         attachments: content.attachments.into_iter().map(|one| attachment(one, files)).collect(),
         reactions: reactions.collect(),
     }
+}
+
+/// What stands; nothing of it when it does not open.
+pub(crate) fn standing(row: &StandingRow, opener: &Opener) -> Option<Standing> {
+    Some(Standing {
+        side: row.side.clone(),
+        item: row.item.clone(),
+        kind: row.kind.clone(),
+        since: wire::time(row.at_ms),
+        content: read(&row.content, opener)?,
+    })
 }
 
 /// A message's content; a pressed button shows as what the person said with it, another number as what Meta says of it.

@@ -26,9 +26,14 @@ const PLAYED: i16 = 4;
 pub fn fold<'a>(events: impl IntoIterator<Item = &'a SealedEvent>) -> ConversationChanges {
     let mut changes = ConversationChanges::default();
     for event in events {
-        add(&mut changes, event.clone());
+        fold_into(&mut changes, event);
     }
     changes
+}
+
+/// Adds what one event changes to what others did.
+pub fn fold_into(changes: &mut ConversationChanges, event: &SealedEvent) {
+    add(changes, event.clone());
 }
 
 /// Adds what one event changes.

@@ -22,7 +22,7 @@ mod runner;
 mod worker;
 
 pub use config::Config;
-pub use fold::fold;
+pub use fold::{fold, fold_into};
 pub use projector::Projector;
 pub use rebuild::{
     RebuildConfig, RebuildError, RebuildParts, RebuildProgress, RebuildReport, RebuildStage, rebuild,

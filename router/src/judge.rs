@@ -138,7 +138,9 @@ pub(crate) fn judge<'a>(
         {
             continue;
         }
-        match state.route(item.assets()) {
+        // By Meta's time: what comes late, or again, is theirs whose the asset was. A history goes to whoever imports it.
+        let at_ms = || if item.is_imported() { received_ms } else { item.occurred_ms(received_ms) };
+        match state.route_at(item.assets(), at_ms) {
             Some((asset, tenant)) => {
                 let (asset, tenant) = (asset.clone(), tenant.clone());
                 judged.routed.push(Routed { item, tenant, asset });

@@ -20,6 +20,8 @@ pub struct ControlState {
     pub tenants: BTreeMap<TenantId, Tenant>,
     /// Whose each connected asset is.
     pub routes: HashMap<Asset, Route>,
+    /// Whose assets were before they were disconnected.
+    pub past: HashMap<Asset, Vec<PastRoute>>,
     /// What there is to know of people.
     pub people: People,
     /// The offset behind the last record that asks ingest for fresh data keys.
@@ -73,6 +75,19 @@ pub struct Route {
     pub tenant: TenantId,
     /// Offset in `control` of the connect.
     pub since: u64,
+    /// When it was connected, Unix milliseconds.
+    pub since_ms: i64,
+}
+
+/// Whose an asset was, and when: from then, until before then, Unix milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastRoute {
+    /// The owner then.
+    pub tenant: TenantId,
+    /// When it was connected.
+    pub from_ms: i64,
+    /// When it was disconnected.
+    pub until_ms: i64,
 }
 
 impl ControlState {
@@ -107,7 +122,16 @@ impl ControlState {
                     known.state = TenantState::Purged;
                     known.feed = FeedFormat::Clear;
                 }
-                self.routes.retain(|_, route| route.tenant != *tenant);
+                let is_theirs = |route: &Route| route.tenant == *tenant;
+                let theirs: Vec<Asset> = self
+                    .routes
+                    .iter()
+                    .filter(|(_, route)| is_theirs(route))
+                    .map(|(asset, _)| asset.clone())
+                    .collect();
+                for asset in theirs {
+                    self.disconnect(&asset, record.at_ms);
+                }
             }
             Action::TenantFeedSet { tenant, feed } => {
                 if let Some(known) = self.tenants.get_mut(tenant) {
@@ -116,13 +140,15 @@ impl ControlState {
             }
             Action::AssetConnected { tenant, asset } => {
                 // The first connection wins: the console refuses a second one, and of two that race the later one is void.
-                self.routes
-                    .entry(asset.clone())
-                    .or_insert_with(|| Route { tenant: tenant.clone(), since: offset });
+                self.routes.entry(asset.clone()).or_insert_with(|| Route {
+                    tenant: tenant.clone(),
+                    since: offset,
+                    since_ms: record.at_ms,
+                });
             }
             Action::AssetDisconnected { tenant, asset } => {
                 if self.routes.get(asset).is_some_and(|route| route.tenant == *tenant) {
-                    self.routes.remove(asset);
+                    self.disconnect(asset, record.at_ms);
                 }
             }
             Action::ErasureRequested { .. }
@@ -155,9 +181,42 @@ impl ControlState {
     /// The active tenant that owns the first of `assets` that is connected, and that asset.
     pub fn route<'a>(&self, assets: &'a [Asset]) -> Option<(&'a Asset, &TenantId)> {
         let (asset, route) = assets.iter().find_map(|asset| Some((asset, self.routes.get(asset)?)))?;
-        let active =
-            self.tenants.get(&route.tenant).is_some_and(|tenant| tenant.state == TenantState::Active);
-        active.then_some((asset, &route.tenant))
+        self.is_active(&route.tenant).then_some((asset, &route.tenant))
+    }
+
+    /// The active tenant whose these assets were at that time, and the asset that says so. What happened while one of them was
+    /// somebody else's is that one's, or nobody's, and never the present owner's, however often it is routed again; what
+    /// happened while they were nobody's is the present owner's.
+    ///
+    /// The time is asked for only where it matters.
+    pub fn route_at<'a>(
+        &self,
+        assets: &'a [Asset],
+        at_ms: impl Fn() -> i64,
+    ) -> Option<(&'a Asset, &TenantId)> {
+        for asset in assets {
+            let then = self.past.get(asset).and_then(|past| {
+                let at_ms = at_ms();
+                past.iter().rfind(|past| (past.from_ms..past.until_ms).contains(&at_ms))
+            });
+            let owner =
+                then.map(|past| &past.tenant).or_else(|| self.routes.get(asset).map(|route| &route.tenant));
+            if let Some(owner) = owner {
+                return self.is_active(owner).then_some((asset, owner));
+            }
+        }
+        None
+    }
+
+    fn is_active(&self, tenant: &TenantId) -> bool {
+        self.tenants.get(tenant).is_some_and(|tenant| tenant.state == TenantState::Active)
+    }
+
+    fn disconnect(&mut self, asset: &Asset, until_ms: i64) {
+        if let Some(Route { tenant, since_ms, .. }) = self.routes.remove(asset) {
+            let past = PastRoute { tenant, from_ms: since_ms, until_ms };
+            self.past.entry(asset.clone()).or_default().push(past);
+        }
     }
 
     /// Tenants of which nothing may be there any more, or soon: their time is over and nobody of them is held.
@@ -257,6 +316,37 @@ mod tests {
         let mut moved = both();
         moved.extend([disconnected("a"), connected("b", "messenger:2")]);
         check(moved, &["messenger:2"], Some(("messenger:2", "b")));
+    }
+
+    #[test]
+    fn what_happened_while_it_was_anothers_is_never_the_new_owners() {
+        let mut state = ControlState::default();
+        let asset: Asset = "whatsapp:111".parse().unwrap();
+        let disconnected = Action::AssetDisconnected { tenant: tenant("a"), asset: asset.clone() };
+        let acts = [
+            (10, added("a")),
+            (10, added("b")),
+            (100, connected("a", "whatsapp:111")),
+            (200, disconnected),
+            (300, connected("b", "whatsapp:111")),
+        ];
+        for (offset, (at_ms, action)) in (0..).zip(acts) {
+            state.apply(offset, &ControlRecord { at_ms, actor: "admin".to_owned(), action });
+        }
+        let assets = [asset, "waba:900".parse().unwrap()];
+        let owner = |state: &ControlState, at_ms| {
+            state.route_at(&assets, || at_ms).map(|(_, tenant)| tenant.to_string())
+        };
+        // Before anybody had it, while nobody had it, and since: whoever has it now.
+        for at_ms in [50, 99, 200, 250, 300, 999] {
+            assert_eq!(owner(&state, at_ms).as_deref(), Some("b"), "{at_ms}");
+        }
+        for at_ms in [100, 150, 199] {
+            assert_eq!(owner(&state, at_ms).as_deref(), Some("a"), "{at_ms}");
+        }
+        state.set_state(&tenant("a"), TenantState::Terminated { purge_at_ms: 1 });
+        assert_eq!(owner(&state, 150), None, "nobody's, where its owner is gone");
+        assert_eq!(owner(&state, 250).as_deref(), Some("b"));
     }
 
     #[test]

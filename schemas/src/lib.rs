@@ -24,6 +24,7 @@ mod pointer;
 mod public;
 mod raw;
 mod reading;
+mod reparse;
 mod sealed;
 mod split;
 mod time;
@@ -51,7 +52,7 @@ pub use control::{Action, App, AppSecret, ControlRecord, FeedFormat, KeyLevel, S
 pub use control_people::{
     Callback, CallbackKind, Erasure, ErasureReason, ErasureState, People, Person, Receipt,
 };
-pub use control_state::{ControlState, Route, Tenant, TenantState};
+pub use control_state::{ControlState, PastRoute, Route, Tenant, TenantState};
 pub use event::{Direction, Event, EventContext};
 pub use facts::{Facts, FileFact};
 pub use id::{
@@ -64,6 +65,7 @@ pub use kind::Kind;
 pub use partition::shallow_partition;
 pub use pointer::{Outcome, Pointer, Reason};
 pub use raw::{RawPosition, RawPositionError, RawRef, raw_header};
+pub use reparse::reparse;
 pub use sealed::{Field, SealedEvent};
 pub use split::{Item, Split, split};
 pub use topic::Topics;

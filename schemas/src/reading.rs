@@ -96,7 +96,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    const fn origin(&self) -> Origin {
+    pub(crate) const fn origin(&self) -> Origin {
         match self {
             Self::Messaging { origin, .. }
             | Self::Whatsapp(Element { origin, .. })

@@ -59,6 +59,11 @@ impl<'a> Item<'a> {
         time::plausible([self.draft.at().and_then(time::millis), self.entry_ms], received_ms)
     }
 
+    /// Whether it is of a history import.
+    pub fn is_imported(&self) -> bool {
+        self.draft.origin() == Origin::History
+    }
+
     pub(crate) fn noted(&self) -> &Noted<'a> {
         self.noted.get_or_init(|| self.draft.note(&self.assets))
     }

@@ -78,7 +78,7 @@ impl List {
             Self::UserIds => "user_id_update",
             Self::Conversions => "automatic_events",
             Self::Groups(_) | Self::Participant(_) => "groups",
-            Self::Progress => "history",
+            Self::Progress => "metadata",
             Self::Handover => "messaging_handovers",
         }
     }

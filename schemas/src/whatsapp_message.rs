@@ -68,8 +68,12 @@ pub(crate) fn read<'a>(element: &Element<'a>, from_business: bool, keys: &Keys<'
         _ => {
             let kind = if from_business { Kind::MessageSent } else { Kind::MessageReceived };
             let mut content = message(said, name, body, from_business, keys)?;
-            content.status = node.get("history_context").and_then(history_status);
+            let context = node.get("history_context");
+            content.status = context.and_then(history_status);
             let mut reading = about(kind, Content::Message(content), id.clone());
+            // Imported again when it has come further, it says something else.
+            let status = context.and_then(|context| context.get("status")).and_then(Node::string);
+            reading.natural_key.extend(status);
             if name == PLACEHOLDER {
                 // The file comes by itself later, under the same id.
                 reading.natural_key.push(Cow::Borrowed(PLACEHOLDER));

@@ -347,10 +347,11 @@ fn scoped(value: &str, waba: Option<&Asset>) -> String {
     waba.map_or_else(|| value.to_owned(), |waba| format!("{waba}/{value}"))
 }
 
-/// Whether two ways of writing are one phone number. The usual case compares nothing but text.
+/// Whether two ways of writing are one phone number. The usual cases compare nothing but text.
 fn same_number(one: &str, other: &str) -> bool {
-    let last = |number: &str| number.bytes().rev().find(u8::is_ascii_digit);
-    one == other || (last(one) == last(other) && phone(one).is_some_and(|one| phone(other) == Some(one)))
+    let is_plain = |number: &str| number.bytes().all(|byte| byte.is_ascii_digit());
+    one == other
+        || (!(is_plain(one) && is_plain(other)) && phone(one).is_some_and(|one| phone(other) == Some(one)))
 }
 
 /// A phone number in plain digits, whatever it is written with; `None` when it is no phone number.

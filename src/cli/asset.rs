@@ -21,6 +21,7 @@ Examples:
   tidings asset connect acme waba 102290129340        # every number of a WhatsApp business account
   tidings asset connect acme whatsapp 106540352242 --access-token-file token.txt   # and fetch what people attach
   tidings asset list acme
+  tidings asset state acme waba 102290129340          # templates, restrictions, alerts
 
 What arrived for an asset before it was connected is parked, not lost: connecting routes it.";
 
@@ -53,6 +54,8 @@ enum AssetCommand {
     },
     /// Disconnect an asset; what arrives for it from here on is parked
     Disconnect(Named),
+    /// Show what Meta said last of an asset: quality, limits, templates, restrictions
+    State(Named),
     /// List the connected assets
     List {
         /// Only this tenant's
@@ -113,6 +116,10 @@ pub(crate) async fn run(args: AssetArgs) -> Result<(), Failure> {
                 return print::json(&removed);
             }
             print::line(&format!("disconnected {}; what arrives for it is parked", removed.removed))
+        }
+        AssetCommand::State(named) => {
+            let path = [&named.path()[..], &["state"]].concat();
+            print::standing(as_json, client.get(&path, &[]).await?, "Meta has said nothing of it yet")
         }
         AssetCommand::List { tenant } => {
             let query: Vec<(&str, &str)> = tenant.iter().map(|tenant| ("tenant", tenant.as_str())).collect();

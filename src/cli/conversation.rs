@@ -33,6 +33,13 @@ enum ConversationCommand {
         #[arg(long, value_name = "N")]
         limit: Option<usize>,
     },
+    /// Show who answers in a conversation, and its calls
+    State {
+        /// The tenant
+        tenant: TenantId,
+        /// The conversation's id
+        id: String,
+    },
     /// Show the messages of a conversation, in order
     Show {
         /// The tenant
@@ -56,6 +63,10 @@ pub(crate) async fn run(args: ConversationArgs) -> Result<(), Failure> {
                 ["id", "channel", "contact", "messages", "last"],
                 |c| [c.id.clone(), c.channel.clone(), who(c), c.messages.to_string(), print::at(&c.last_at)],
             )
+        }
+        ConversationCommand::State { tenant, id } => {
+            let path = ["tenants", tenant.as_str(), "conversations", &id, "state"];
+            print::standing(as_json, client.get(&path, &[]).await?, "nothing else is known of it")
         }
         ConversationCommand::Show { tenant, id } => {
             let path = ["tenants", tenant.as_str(), "conversations", &id, "messages"];

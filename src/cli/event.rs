@@ -12,7 +12,8 @@ const EXAMPLES: &str = "\
 Examples:
   tidings event list acme --json                 # CloudEvents 1.0, one a line
   tidings event follow acme --new-only           # what comes from now on
-  tidings event follow acme --json | jq -c .type";
+  tidings event follow acme --json | jq -c .type
+  tidings event reparse acme                     # how what was not read would read today";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -38,6 +39,27 @@ enum EventCommand {
         #[arg(long)]
         new_only: bool,
     },
+    /// Show how everything that is kept `unrecognized` reads with this version; changes nothing
+    Reparse {
+        /// The tenant
+        tenant: TenantId,
+    },
+}
+
+/// What a person is shown of something that was not read.
+#[derive(Deserialize)]
+struct Again {
+    id: String,
+    time: String,
+    #[serde(default)]
+    field: String,
+    reason: String,
+    reads_as: Vec<Reading>,
+}
+
+#[derive(Deserialize)]
+struct Reading {
+    kind: String,
 }
 
 /// What a person is shown of an event.
@@ -60,6 +82,10 @@ pub(crate) async fn run(args: EventArgs) -> Result<(), Failure> {
         EventCommand::List { tenant } => {
             client.lines(&["tenants", tenant.as_str(), "events"], &[], take).await
         }
+        EventCommand::Reparse { tenant } => {
+            let take = |line: &str| if as_json { print::line(line) } else { again(line) };
+            client.lines(&["tenants", tenant.as_str(), "events", "reparse"], &[], take).await
+        }
         EventCommand::Follow { tenant, new_only } => {
             let query = [("new_only", if new_only { "true" } else { "false" })];
             client.lines(&["tenants", tenant.as_str(), "events", "follow"], &query, take).await?;
@@ -72,16 +98,24 @@ pub(crate) async fn run(args: EventArgs) -> Result<(), Failure> {
     }
 }
 
+fn again(line: &str) -> Result<(), Failure> {
+    let again: Again =
+        serde_json::from_str(line).map_err(|_| no_event("a line is not what was asked for"))?;
+    let kinds: Vec<_> = again.reads_as.iter().map(|reading| reading.kind.as_str()).collect();
+    let (time, field) = (print::at(&again.time), &again.field);
+    let kinds = kinds.join(", ");
+    let shown = format!("{time}  {field:24}  {:14}  {kinds:32}  {}", again.reason, again.id);
+    print::line(&print::plain(&shown))
+}
+
+fn no_event(what: &str) -> Failure {
+    Failure::new(Exit::Unreachable, what, "use a `tidings` of the console's version")
+}
+
 fn glimpse(line: &str) -> Result<(), Failure> {
-    let event: Glimpse = serde_json::from_str(line).map_err(|_| {
-        Failure::new(
-            Exit::Unreachable,
-            "a line is not a CloudEvent",
-            "use a `tidings` of the console's version",
-        )
-    })?;
+    let event: Glimpse = serde_json::from_str(line).map_err(|_| no_event("a line is not a CloudEvent"))?;
     let kind = event.kind.strip_prefix("org.tidings.").unwrap_or(&event.kind);
-    let kind = kind.strip_suffix(".v1").unwrap_or(kind);
+    let kind = kind.rsplit_once(".v").map_or(kind, |(kind, _)| kind);
     let shown = format!("{}  {kind:24}  {:40}  {}", print::at(&event.time), event.subject, event.id);
     print::line(&print::plain(&shown))
 }

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
+use console::wire::{List, Standing};
 use serde::Serialize;
 
 use crate::cli::failure::Failure;
@@ -36,6 +37,25 @@ pub(crate) fn list<T: Serialize, const N: usize>(
         return line(none);
     }
     table(heads, items.iter().map(row))
+}
+
+/// Prints what stands of something.
+pub(crate) fn standing(as_json: bool, standing: List<Standing>, none: &str) -> Result<(), Failure> {
+    list(as_json, &standing.items, none, ["since", "what", "which", "how"], |one| {
+        [at(&one.since), one.kind.clone(), one.item.clone(), said(&one.content)]
+    })
+}
+
+/// An object's plain members, in a few words.
+fn said(content: &serde_json::Value) -> String {
+    let plain = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let members = content.as_object().into_iter().flatten();
+    let told = members.filter_map(|(name, value)| Some(format!("{name}={}", plain(value)?)));
+    told.collect::<Vec<_>>().join(" ")
 }
 
 /// Prints a table.

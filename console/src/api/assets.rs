@@ -5,13 +5,16 @@ use axum::extract::State;
 use schemas::{Action, Asset, AssetKind, TenantId};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
+use store::Side;
 use utoipa::IntoParams;
 
 use crate::api::tenants::refuse_ended;
 use crate::extract::{Asked, Given, Named};
+use crate::open::Opener;
 use crate::problem::Problem;
+use crate::shown;
 use crate::state::Shared;
-use crate::wire::{self, AssetAnswer, List, Removed, SetToken};
+use crate::wire::{self, AssetAnswer, List, Removed, SetToken, Standing};
 
 /// Meta documents no longest one; anything longer is a mistake, such as the wrong file.
 const MAX_TOKEN_BYTES: usize = 4096;
@@ -44,6 +47,24 @@ pub(super) async fn list(
         .collect();
     assets.sort();
     Ok(Json(List { items: assets.into_iter().map(|(tenant, asset)| answer(tenant, asset)).collect() }))
+}
+
+/// Tells what Meta said last of an asset: its quality, limits and name, its templates and forms, restrictions and alerts.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/assets/{channel}/{id}/state", tag = "assets", operation_id = "asset_state",
+    params(("tenant" = String, Path, description = "The tenant's id"),
+        ("channel" = String, Path, description = "`messenger`, `instagram`, `whatsapp` or `waba`"),
+        ("id" = String, Path, description = "Page id, account id, phone_number_id or WhatsApp business account id")),
+    responses((status = 200, body = List<Standing>), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 503, body = wire::Problem)))]
+pub(super) async fn state(
+    State(shared): State<Shared>,
+    Named((tenant, channel, id)): Named<(TenantId, String, String)>,
+) -> Result<Json<List<Standing>>, Problem> {
+    let asset = parse(&channel, &id)?;
+    shared.tenant(&tenant)?;
+    let rows = shared.views.standing(&tenant, Side::Asset, asset.to_string().as_bytes()).await?;
+    let opener = Opener::of(&shared.keyring, &tenant, rows.iter().map(|row| &row.content.subject)).await?;
+    Ok(Json(List { items: rows.iter().filter_map(|row| shown::standing(row, &opener)).collect() }))
 }
 
 /// Connects an asset to a tenant. What was parked for it is routed now.

@@ -11,7 +11,7 @@ use crate::open::Opener;
 use crate::problem::Problem;
 use crate::shown;
 use crate::state::Shared;
-use crate::wire::{self, Conversation, Message, Page};
+use crate::wire::{self, Conversation, List, Message, Page, Standing};
 
 /// Lists a tenant's conversations, the latest first.
 #[utoipa::path(get, path = "/v1/tenants/{tenant}/conversations", tag = "conversations", operation_id = "conversation_list",
@@ -71,6 +71,26 @@ pub(super) async fn messages(
     }
     let opener = Opener::of(&shared.keyring, &tenant, rows.iter().flat_map(shown::sealed_in_message)).await?;
     Ok(Json(paging.page(rows, |row| place(row.at_ms, row.event), |row| shown::message(row, &opener))?))
+}
+
+/// Tells who answers in a conversation, and its calls.
+#[utoipa::path(get, path = "/v1/tenants/{tenant}/conversations/{id}/state", tag = "conversations",
+    operation_id = "conversation_state",
+    params(("tenant" = String, Path, description = "The tenant's id"),
+        ("id" = String, Path, description = "The conversation's id")),
+    responses((status = 200, body = List<Standing>), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 503, body = wire::Problem)))]
+pub(super) async fn state(
+    State(shared): State<Shared>,
+    Named((tenant, id)): Named<(TenantId, ConversationId)>,
+) -> Result<Json<List<Standing>>, Problem> {
+    shared.tenant(&tenant)?;
+    let rows = shared.views.standing_in(&tenant, id).await?;
+    if rows.is_empty() && shared.views.conversation(&tenant, id).await?.is_none() {
+        return Err(no_such_conversation(&tenant, id));
+    }
+    let opener = Opener::of(&shared.keyring, &tenant, rows.iter().map(|row| &row.content.subject)).await?;
+    Ok(Json(List { items: rows.iter().filter_map(|row| shown::standing(row, &opener)).collect() }))
 }
 
 fn no_such_conversation(tenant: &TenantId, id: ConversationId) -> Problem {

@@ -13,6 +13,7 @@ mod names;
 mod paging;
 mod people;
 mod quarantine;
+mod reparse;
 mod replay;
 mod status;
 mod tenants;
@@ -35,10 +36,12 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tenants::terminate))
         .routes(routes!(tenants::feed))
         .routes(routes!(assets::list))
+        .routes(routes!(assets::state))
         .routes(routes!(assets::connect, assets::disconnect))
         .routes(routes!(assets::token))
         .routes(routes!(conversations::list))
         .routes(routes!(conversations::show))
+        .routes(routes!(conversations::state))
         .routes(routes!(conversations::messages))
         .routes(routes!(attachments::get))
         .routes(routes!(people::find))
@@ -51,6 +54,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(people::hold))
         .routes(routes!(events::list))
         .routes(routes!(events::follow))
+        .routes(routes!(reparse::reparse))
         .routes(routes!(quarantine::list))
         .routes(routes!(quarantine::show))
         .routes(routes!(quarantine::redrive))

@@ -182,6 +182,7 @@ pub(super) async fn export(
         let messages = theirs(&shared, &tenant, &row, subject).await?;
         rows.push((row, messages));
     }
+    let standing = shared.views.standing_of(&tenant, subject).await?;
     // What is sealed for anybody else does not open with this, and is left out. Once everything was read, because whoever
     // forgets somebody waits while keys are in use.
     let opener = Opener::of(&shared.keyring, &tenant, [&Some(subject)]).await?;
@@ -198,6 +199,7 @@ pub(super) async fn export(
             messages: messages.into_iter().map(|row| shown::message(row, &opener)).collect(),
         });
     }
+    let standing = standing.iter().filter_map(|row| shown::standing(row, &opener)).collect();
     drop(opener);
     shared.act(Action::SubjectExported { tenant: tenant.clone(), subject }).await?;
     Ok(Json(PersonExport {
@@ -208,6 +210,7 @@ pub(super) async fn export(
         profile: ExportedProfile { name: profile.name, username: profile.username },
         identifiers,
         conversations,
+        standing,
     }))
 }
 

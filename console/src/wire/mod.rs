@@ -23,7 +23,7 @@ pub use report::{
 pub use upkeep::{
     Backup, NewBackup, Rebuild, Rebuilt, Restored, RetentionRow, Rotate, Rotated, Sweep, Swept,
 };
-pub use views::{AttachmentView, Contact, Conversation, Message, ReactionView};
+pub use views::{AttachmentView, Contact, Conversation, Message, ReactionView, Reading, Reparsed, Standing};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -4,6 +4,8 @@ use schemas::ErasureReason;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::wire::Standing;
+
 /// Somebody a tenant knows.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct PersonFound {
@@ -104,6 +106,9 @@ pub struct PersonExport {
     pub identifiers: Vec<String>,
     /// Their conversations, each with what they wrote and what was written to them.
     pub conversations: Vec<ExportedConversation>,
+    /// What else stands of them: wishes, calls, how the business calls them.
+    #[serde(default)]
+    pub standing: Vec<Standing>,
 }
 
 /// What a person calls themselves.

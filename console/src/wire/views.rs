@@ -119,3 +119,43 @@ pub struct ReactionView {
     /// When.
     pub at: String,
 }
+
+/// Something that stands until something newer is said: who answers, a call, a wish, a template.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Standing {
+    /// What kind of thing: `thread`, `call`, `preference`, `address_book`, `asset`, `person`.
+    pub side: String,
+    /// Which of them, such as a template and which side of it; empty when there is one.
+    pub item: String,
+    /// The kind of event that said so, as in `docs/events.md`.
+    pub kind: String,
+    /// When it was said.
+    pub since: String,
+    /// What was said: that kind's content.
+    pub content: serde_json::Value,
+}
+
+/// Something that was not read when it came, and how it reads with this version.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Reparsed {
+    /// The event's id.
+    pub id: String,
+    /// When it happened.
+    pub time: String,
+    /// Meta's name of where it stood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Why it was not read.
+    pub reason: String,
+    /// What this version makes of it: events of their kinds, or `unrecognized` again.
+    pub reads_as: Vec<Reading>,
+}
+
+/// One event that something reads as.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Reading {
+    /// Its kind, as in `docs/events.md`.
+    pub kind: String,
+    /// Its content.
+    pub content: serde_json::Value,
+}

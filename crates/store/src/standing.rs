@@ -76,8 +76,8 @@ pub struct StandingChange {
 /// Something that stands, as it is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandingRow {
-    /// The conversation, call, person or asset.
-    pub holder: Vec<u8>,
+    /// What kind of thing, in one word.
+    pub side: String,
     /// Which of its things.
     pub item: String,
     /// Since when, Unix milliseconds.
@@ -143,23 +143,39 @@ impl ViewsDb {
         rows.iter().map(standing).collect()
     }
 
-    /// The calls of a conversation, the earliest first.
-    pub async fn calls(
+    /// Who answers in a conversation, and its calls, the earliest first.
+    pub async fn standing_in(
         &self,
         tenant: &TenantId,
         conversation: ConversationId,
     ) -> Result<Vec<StandingRow>, StoreError> {
         let mut connection = self.get().await?;
         let transaction = tenant_transaction(&mut connection, tenant.as_str()).await?;
-        let sql = format!("{SELECT} AND side = 'call' AND conversation_id = $2 ORDER BY at_ms, event_id");
+        let sql = format!(
+            "{SELECT} AND side IN ('thread', 'call') AND conversation_id = $2 ORDER BY side DESC, at_ms, event_id"
+        );
         let id = conversation.as_bytes().as_slice();
+        let rows = transaction.query(&sql, &[&tenant.as_str(), &id]).await?;
+        rows.iter().map(standing).collect()
+    }
+
+    /// Everything that stands of a person.
+    pub async fn standing_of(
+        &self,
+        tenant: &TenantId,
+        subject: SubjectId,
+    ) -> Result<Vec<StandingRow>, StoreError> {
+        let mut connection = self.get().await?;
+        let transaction = tenant_transaction(&mut connection, tenant.as_str()).await?;
+        let sql = format!("{SELECT} AND subject_id = $2 ORDER BY side, item, at_ms, event_id");
+        let id = subject.as_bytes().as_slice();
         let rows = transaction.query(&sql, &[&tenant.as_str(), &id]).await?;
         rows.iter().map(standing).collect()
     }
 }
 
 const SELECT: &str =
-    "SELECT holder, item, at_ms, kind, subject_id, event_id, content FROM standing WHERE tenant_id = $1";
+    "SELECT side, item, at_ms, kind, subject_id, event_id, content FROM standing WHERE tenant_id = $1";
 
 fn standing(row: &Row) -> Result<StandingRow, StoreError> {
     let damaged = || StoreError::Damaged { table: "standing" };
@@ -168,7 +184,7 @@ fn standing(row: &Row) -> Result<StandingRow, StoreError> {
         subject.map(|id| id.try_into().map(SubjectId::from_bytes)).transpose().map_err(|_| damaged())?;
     let event = EventId::from_bytes(row.get::<_, &[u8]>(5).try_into().map_err(|_| damaged())?);
     Ok(StandingRow {
-        holder: row.get(0),
+        side: row.get(0),
         item: row.get(1),
         at_ms: row.get(2),
         kind: row.get(3),

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod bad_input;
+mod content;
+mod owners;
 mod parked;
 mod routing;
 mod sealed;

@@ -144,7 +144,11 @@ impl Stage {
     }
 
     pub(crate) async fn act(&self, action: Action) {
-        self.plane.act(1, "admin", action).await.unwrap();
+        self.act_at(1, action).await;
+    }
+
+    pub(crate) async fn act_at(&self, at_ms: i64, action: Action) {
+        self.plane.act(at_ms, "admin", action).await.unwrap();
     }
 
     /// The offset in control that processes have to have forgotten keys up to.

@@ -254,7 +254,7 @@ fn what_the_business_says_is_sent_and_found_by_its_receipts() {
     let status = one(&number("messages", &json!({ "statuses": [status] })));
     let mut all =
         vec![one(&number("smb_message_echoes", &json!({ "message_echoes": [sent("15550001111")] })))];
-    for from in ["15550001111", "+1 555 000 1111", "1-555-000-1111"] {
+    for from in ["15550001111", "+1 555 000 1111", "1-555-000-1111", "١٥٥٥٠٠٠١١١١"] {
         all.push(one(&number("messages", &json!({ "messages": [sent(from)] }))));
     }
     for event in all {

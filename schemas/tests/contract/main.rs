@@ -12,6 +12,7 @@ mod golden;
 mod limits;
 mod partitions;
 mod properties;
+mod reparse;
 mod sealed;
 mod support;
 mod wire;
