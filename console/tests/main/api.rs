@@ -55,6 +55,8 @@ async fn every_route_is_described_guarded_and_answers_as_described() {
     let tenants = rig.done("GET", "/v1/tenants", None).await;
     assert_eq!(tenants["items"][0]["name"], "Acme");
     assert_eq!(tenants["items"][0]["assets"], 1);
+    let state = rig.done("GET", "/v1/tenants/acme/assets/whatsapp/111/state", None).await;
+    assert_eq!(state["items"], json!([]), "Meta has said nothing of it");
     rig.done("DELETE", "/v1/tenants/acme/assets/whatsapp/111", None).await;
 
     let token = json!({"access_token": "EAAG4711"});
@@ -82,6 +84,9 @@ async fn every_route_is_described_guarded_and_answers_as_described() {
     assert_eq!(rig.done("GET", "/v1/erasures", None).await["items"], json!([]));
     let nothing = "/v1/erasures/00000000000000000000000000000001";
     assert_eq!(rig.ask("GET", nothing, None).await.0, StatusCode::NOT_FOUND);
+    let no_conversation = "/v1/tenants/acme/conversations/00000000000000000000000000000001/state";
+    assert_eq!(rig.ask("GET", no_conversation, None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(rig.ask("GET", "/v1/tenants/acme/events/reparse", None).await.0, StatusCode::OK);
     let no_file = "/v1/tenants/acme/attachments/00000000000000000000000000000001";
     assert_eq!(rig.ask("GET", no_file, None).await.0, StatusCode::NOT_FOUND);
 
