@@ -13,7 +13,7 @@ use crate::rig::{Up, delivery, whatsapp};
 const MESSAGES: usize = 40;
 
 /// Python with the packages of `tests/feed/requirements.txt`; `make setup` makes it.
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let made = concat!(env!("CARGO_MANIFEST_DIR"), "/target/venv/bin/python");
     let python = std::env::var_os("TIDINGS_PYTHON").map_or_else(|| PathBuf::from(made), PathBuf::from);
     assert!(python.exists(), "{} is missing: run `make setup`", python.display());

@@ -8,6 +8,7 @@ mod batch;
 mod broker;
 mod canary;
 mod chaos;
+mod consumers;
 mod demo;
 mod feed;
 mod first;
