@@ -68,10 +68,8 @@ const fn described(kind: Kind) -> Row {
             "type `system`: `user_changed_number`, `user_changed_user_id`, `customer_identity_changed`; field `user_id_update`",
             "message, conversation",
         ),
-        Kind::PersonMerged => {
-            row(ALL, "none: two subjects named in one event, or `tidings person merge`", "person")
-        }
-        Kind::PersonSplit => row(ALL, "none: `tidings person split`", "person"),
+        Kind::PersonMerged => row(ALL, "nothing yet: described, but not made by this version", NONE),
+        Kind::PersonSplit => row(ALL, "nothing yet: described, but not made by this version", NONE),
         Kind::AccountLinked => row(MESSENGER, "`account_linking`", NONE),
         Kind::ConversionDetected => row(WHATSAPP, "`automatic_events[]`", NONE),
         Kind::CommentChanged => {
