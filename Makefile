@@ -49,7 +49,7 @@ chaos: setup ## The long proof: 100,000 events with repeats, reordering and kill
 	  cargo test --locked -p tidings --test main -- chaos --nocapture --test-threads=1
 
 properties: ## Generated histories against a plain model of what should be seen (CASES=N, 100,000 unless given; `make test` tries 10,000)
-	TIDINGS_CASES=$${CASES:-100000} cargo test --locked -p projector --test main order:: -- --nocapture
+	TIDINGS_CASES=$${CASES:-100000} cargo test --locked -p projector --test model -- --nocapture
 
 bench: setup ## Measure, each figure beside its peer in the same run
 	benches/run

@@ -3,11 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod coverage;
-mod deliveries;
 mod faults;
 mod forgetting;
 mod history;
-mod model;
 mod order;
 mod pipeline;
 mod rebuild;
