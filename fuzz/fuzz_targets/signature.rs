@@ -18,6 +18,7 @@ use libfuzzer_sys::fuzz_target;
 use ring::hmac;
 use schemas::{CallbackKind, SecretRole};
 use secrecy::ExposeSecret;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use signature::{Claim, ClaimError, Keys};
@@ -179,13 +180,20 @@ fn check_callback(callback: &Callback<'_>, secrets: &[Secret<'_>]) {
     }
 }
 
+/// What a payload tells. Beside it may stand what is no text and no number that could be kept.
+#[derive(Deserialize)]
+struct Told {
+    algorithm: String,
+    user_id: Value,
+}
+
 fn check_request(request: &SignedRequest, payload: &str) {
     let json = URL_SAFE_NO_PAD.decode(payload).expect("base64 as it has to be");
-    let payload: Value = serde_json::from_slice(&json).expect("JSON");
-    assert_eq!(payload.get("algorithm").and_then(Value::as_str), Some("HMAC-SHA256"));
-    let user = match payload.get("user_id") {
-        Some(Value::String(user)) => user.clone(),
-        Some(user @ Value::Number(_)) => user.to_string(),
+    let told: Told = serde_json::from_slice(&json).expect("JSON");
+    assert_eq!(told.algorithm, "HMAC-SHA256");
+    let user = match told.user_id {
+        Value::String(user) => user,
+        user @ Value::Number(_) => user.to_string(),
         _ => panic!("a request about nobody was taken"),
     };
     assert_eq!(request.user.expose_secret(), user);
