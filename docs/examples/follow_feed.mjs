@@ -10,8 +10,9 @@
 // * A feed repeats: the same event can stand in it more than once. `ce_id` tells             -> Inbox.take
 // * The effect, the ids that were seen and the cursor are made durable together, or none of them is: whatever kills this
 //   program, it goes on where it was, with nothing missing and nothing twice                 -> Inbox.take
-// * A record without a value says that the event of its key was forgotten: delete it         -> Inbox.takeOne
+// * A record without a value says that the event of its key was forgotten: delete it         -> Inbox.#changeOf
 // * A type that is not known is no error: new ones come                                      -> KNOWN
+// * A message can be several events: live, in standby, of a history import. `message` tells  -> entryOf
 // * Not every message is for an answer: an imported one is old, in standby another app has the conversation, and what is
 //   restricted is kept and used for nothing                                                  -> entryOf
 // * A feed keeps seven days. Who is away for longer has missed something                     -> Follower.startOver
@@ -31,7 +32,7 @@ const [{ Consumer, ListOffsetTimestamps }, { Kafka }] = await packages.catch((ca
   process.exit(1);
 });
 
-// What this inbox shows. All types, and what their data holds: schemas/README.md.
+// What this inbox shows. All types, and what their data holds: docs/events.md.
 const KNOWN = new Set([
   'message.received', 'message.sent', 'message.edited', 'message.deleted', 'message.reacted', 'message.status',
   'conversation.read', 'conversation.delivered', 'postback.received', 'referral.received',
@@ -52,7 +53,7 @@ const stop = (code, what) => {
 // An event as a line of the inbox, and its text.
 function entryOf(event) {
   const isOpen = event.datacontenttype === 'application/json'; // Else the feed is encrypted: open_feed.mjs opens the value.
-  const { content, imported, standby } = isOpen ? event.data : {};
+  const { content, message = null, imported, standby } = isOpen ? event.data : {};
   const marks = { restricted: event.restricted === 'true', imported: imported === true, standby: standby === true };
   const holding = Object.entries(marks).filter(([, holds]) => holds);
   const entry = {
@@ -60,6 +61,7 @@ function entryOf(event) {
     type: event.type,
     time: event.time,
     conversation: event.subject,
+    message,
     kind: isOpen ? content?.kind ?? null : 'encrypted',
     notify: isOpen && FOR_AN_ANSWER.has(event.type) && holding.length === 0,
     ...Object.fromEntries(holding),

@@ -12,6 +12,7 @@ What any consumer of a feed has to do, and where this one does it:
   program, it goes on where it was, with nothing missing and nothing twice                 -> Inbox.take
 * A record without a value says that the event of its key was forgotten: delete it         -> Inbox.take_one
 * A type that is not known is no error: new ones come                                      -> KNOWN
+* A message can be several events: live, in standby, of a history import. `message` tells  -> entry_of
 * Not every message is for an answer: an imported one is old, in standby another app has the conversation, and what is
   restricted is kept and used for nothing                                                  -> entry_of
 * A feed keeps seven days. Who is away for longer has missed something                     -> Follower.start_over
@@ -33,7 +34,7 @@ try:
 except ImportError as cause:
     sys.exit(f"follow_feed: {cause.name} is missing: pip install -r {pathlib.Path(__file__).with_name('requirements.txt')}")
 
-# What this inbox shows. All types, and what their data holds: schemas/README.md.
+# What this inbox shows. All types, and what their data holds: docs/events.md.
 KNOWN = {f"org.tidings.{kind}.v1" for kind in [
     "message.received", "message.sent", "message.edited", "message.deleted", "message.reacted", "message.status",
     "conversation.read", "conversation.delivered", "postback.received", "referral.received",
@@ -71,6 +72,7 @@ def entry_of(event):
         "type": event.get_type(),
         "time": when.isoformat(timespec="milliseconds").replace("+00:00", "Z") if when else None,
         "conversation": event.get_subject(),
+        "message": data.get("message"),
         "kind": content.get("kind") if is_open else "encrypted",
         "notify": is_open and event.get_type() in FOR_AN_ANSWER and not any(marks.values()),
         **{mark: True for mark, holds in marks.items() if holds},
