@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-run run run-kafka build check test chaos properties bench deny clean
+.PHONY: fuzz help setup setup-run run run-kafka build check test chaos properties bench deny clean
 
 EVENTS ?=
+FUZZ_SECONDS ?= 60
 KAFKA_DIR ?= .tidings/kafka
 VENV := target/venv
 DEMO_ARGS := $(if $(EVENTS),--events $(EVENTS),)
@@ -42,6 +43,10 @@ test: setup ## Everything, on real Kafka, PostgreSQL and processes that get kill
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo build --locked --workspace --all-targets
 	TIDINGS_PYTHON=$(abspath $(VENV))/bin/python cargo test --locked --workspace --no-fail-fast -- --show-output
+	fuzz/run $(FUZZ_SECONDS)
+
+fuzz: ## Inputs that nobody thought of, against what must hold for any (FUZZ_SECONDS=60 for each target)
+	fuzz/run $(FUZZ_SECONDS)
 
 chaos: setup ## The long proof: 100,000 events with repeats, reordering and kills, on both logs
 	cargo build --locked --workspace --all-targets
@@ -60,4 +65,4 @@ deny: ## Check dependencies: who may name what, licences, sources (installs carg
 
 clean: ## Remove what was built and what ran here
 	cargo clean
-	rm -rf .tidings
+	rm -rf .tidings fuzz/target fuzz/corpus fuzz/artifacts

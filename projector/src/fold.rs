@@ -66,31 +66,8 @@ pub(crate) fn add(changes: &mut ConversationChanges, mut event: SealedEvent) {
         Kind::ConversationRead | Kind::ConversationDelivered => watermark(changes, &event),
         Kind::AttachmentStored | Kind::AttachmentFailed => outcome(changes, &event),
         Kind::IdentityChanged => message(changes, event),
-        Kind::OptinReceived
-        | Kind::PreferenceChanged
-        | Kind::ThreadControl
-        | Kind::CallUpdated
-        | Kind::ContactUpdated
-        | Kind::PersonMerged
-        | Kind::PersonSplit
-        | Kind::TemplateUpdated
-        | Kind::NumberUpdated
-        | Kind::AccountUpdated
-        | Kind::CapabilityUpdated
-        | Kind::FlowUpdated
-        | Kind::PolicyEnforced
-        | Kind::AssetFailed
-        | Kind::HistoryProgressed => standing(changes, event),
-        // Nothing that a view shows.
-        Kind::FeedbackReceived
-        | Kind::GroupUpdated
-        | Kind::AccountLinked
-        | Kind::ConversionDetected
-        | Kind::CommentChanged
-        | Kind::FeedChanged
-        | Kind::MentionReceived
-        | Kind::StoryInsights
-        | Kind::Unrecognized => {}
+        // What stands, or nothing that a view shows.
+        _ => standing(changes, event),
     }
 }
 
@@ -152,7 +129,30 @@ fn stands(event: &SealedEvent) -> Option<(StandingKey, i16)> {
             };
             (key(Side::Asset, event.asset.to_string().as_bytes(), item), 0)
         }
-        _ => return None,
+        // Those that are rows of their own, and those that no view shows.
+        Kind::MessageReceived
+        | Kind::MessageSent
+        | Kind::MessageEdited
+        | Kind::MessageDeleted
+        | Kind::MessageReacted
+        | Kind::MessageStatus
+        | Kind::ConversationRead
+        | Kind::ConversationDelivered
+        | Kind::PostbackReceived
+        | Kind::ReferralReceived
+        | Kind::IdentityChanged
+        | Kind::AttachmentStored
+        | Kind::AttachmentFailed
+        | Kind::ThreadControl
+        | Kind::FeedbackReceived
+        | Kind::GroupUpdated
+        | Kind::AccountLinked
+        | Kind::ConversionDetected
+        | Kind::CommentChanged
+        | Kind::FeedChanged
+        | Kind::MentionReceived
+        | Kind::StoryInsights
+        | Kind::Unrecognized => return None,
     })
 }
 

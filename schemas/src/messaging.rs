@@ -2,6 +2,7 @@
 //! §3a, §3b).
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use crate::content::{
     Attachment, Button, Content, Edited, FormAnswer, Location, MessageContent, Order, OrderItem, Postback,
@@ -328,7 +329,7 @@ impl<'a> Element<'a> {
         natural_key: Vec<Cow<'a, str>>,
     ) -> Reading<'a> {
         let direction = Some(self.direction);
-        Reading { direction, message, at: self.at, ..Reading::new(kind, content, natural_key) }
+        Reading { direction, message, ..Reading::new(kind, content, natural_key) }
     }
 }
 
@@ -388,23 +389,19 @@ fn reply(node: Node<'_>, keys: &Keys<'_>) -> Option<ReplyTo> {
 fn attachments_of(list: Option<Node<'_>>) -> Vec<Attachment> {
     let mut found: Vec<Attachment> =
         list.into_iter().flat_map(Node::elements).filter_map(attachment).collect();
-    let twin = |known: &str| match known {
-        "share" => Some("post"),
-        "image" => Some("sticker"),
-        _ => None,
-    };
-    let doubled: Vec<bool> = found
-        .iter()
-        .map(|one| {
-            let newer = twin(&one.kind);
-            newer.is_some_and(|newer| {
-                found.iter().any(|other| other.kind == newer && one.url.is_some() && other.url == one.url)
-            })
-        })
-        .collect();
-    let mut doubled = doubled.into_iter();
-    found.retain(|_| !doubled.next().unwrap_or_default());
+    let newer: HashSet<(&str, String)> =
+        found.iter().filter_map(|one| Some((older_kind(&one.kind)?, one.url.clone()?))).collect();
+    found.retain(|one| one.url.as_ref().is_none_or(|url| !newer.contains(&(one.kind.as_str(), url.clone()))));
     found
+}
+
+/// What a kind of attachment was called before.
+fn older_kind(kind: &str) -> Option<&'static str> {
+    match kind {
+        "post" => Some("share"),
+        "sticker" => Some("image"),
+        _ => None,
+    }
 }
 
 /// A shopping cart: `products[]`, `note`.

@@ -42,10 +42,8 @@ pub(crate) fn read<'a>(
     entry_ms: Option<i64>,
     from_business: bool,
 ) -> Option<Reading<'a>> {
-    // An edited comment bears the time of the edit beside its own.
     let [created, edited] = value.pick(["created_time", "edited_time"]);
-    let created = edited.or(created);
-    let when = match created.and_then(Node::scalar) {
+    let when = match edited.or(created).and_then(Node::scalar) {
         Some(created) => created,
         None => entry_ms.map(|ms| Cow::Owned(ms.to_string())).unwrap_or_default(),
     };
@@ -61,7 +59,7 @@ pub(crate) fn read<'a>(
         _ if from_business => Some(Direction::Out),
         _ => Some(Direction::In),
     };
-    Some(Reading { direction, at: created, is_apart: true, ..reading })
+    Some(Reading { direction, is_apart: true, ..reading })
 }
 
 /// Instagram tells of new comments only, and says so by no word.

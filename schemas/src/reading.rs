@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::content::{ContactProfile, Content, DeliveryStatus, Unread, Unrecognized};
 use crate::json::Node;
-use crate::whatsapp::{Element, List, Origin};
+use crate::whatsapp::{Around, Element, List, Origin};
 use crate::{
     Asset, Direction, Event, EventContext, EventId, IdKey, Identifier, Item, Kind, Source, messaging, public,
     time, unread, whatsapp_account, whatsapp_message, whatsapp_notice, whatsapp_person,
@@ -34,7 +34,7 @@ pub(crate) struct Noted<'a> {
     pub(crate) from_business: bool,
     /// The WhatsApp group it happened in.
     pub(crate) group: Option<Cow<'a, str>>,
-    /// What Meta tells of the person: the WhatsApp contact that matches, or the thread of a history.
+    /// What Meta tells of the person: the WhatsApp contact that matches.
     pub(crate) contact: Option<Node<'a>>,
 }
 
@@ -47,8 +47,6 @@ pub(crate) struct Reading<'a> {
     pub(crate) message: Option<Cow<'a, str>>,
     /// What makes it this event and no other of its kind (`meta-platform.md` §4).
     pub(crate) natural_key: Vec<Cow<'a, str>>,
-    /// Meta's time.
-    pub(crate) at: Option<Node<'a>>,
     /// It cannot be shown outside a conversation.
     pub(crate) needs_conversation: bool,
     /// It is part of no conversation, whoever it is about.
@@ -63,7 +61,6 @@ impl<'a> Reading<'a> {
             content,
             message: None,
             natural_key,
-            at: None,
             needs_conversation: false,
             is_apart: false,
         }
@@ -96,6 +93,14 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// What stands of its person around it, in the thread of a history.
+    fn told_around(&self) -> Option<ContactProfile> {
+        match self {
+            Self::Whatsapp(Element { around: Around::Thread(thread), .. }) => thread.profile.clone(),
+            _ => None,
+        }
+    }
+
     pub(crate) const fn origin(&self) -> Origin {
         match self {
             Self::Messaging { origin, .. }
@@ -107,13 +112,16 @@ impl<'a> Draft<'a> {
 
     /// Meta's time of it.
     pub(crate) fn at(&self) -> Option<Node<'a>> {
-        let node = self.node();
-        let inside = || {
-            let value = node.get("value")?;
-            value.get("timestamp").or_else(|| value.get("created_time"))
-        };
-        let of_entry = || node.get("metadata")?.get("timestamp");
-        node.get("timestamp").or_else(inside).or_else(of_entry)
+        match self {
+            Self::Messaging { node, .. } => node.get("timestamp"),
+            Self::Whatsapp(element) => element.at(),
+            Self::Change { value, .. } => {
+                // An edited comment bears the time of the edit beside its own.
+                let [at, edited, created] = value.pick(["timestamp", "edited_time", "created_time"]);
+                at.or(edited).or(created)
+            }
+            Self::Other { node, .. } => node.get("timestamp").or_else(|| node.get("value")?.get("timestamp")),
+        }
     }
 
     pub(crate) fn note(&self, assets: &[Asset]) -> Noted<'a> {
@@ -144,8 +152,8 @@ impl<'a> Draft<'a> {
                     List::AddressBook => whatsapp_notice::address_book(node),
                     List::UserIds => whatsapp_notice::user_ids(node),
                     List::Conversions => whatsapp_notice::conversion(node),
-                    List::Groups(side) => whatsapp_notice::group(node, None, side),
-                    List::Participant(side) => whatsapp_notice::group(element.around?, Some(node), side),
+                    List::Groups(side) => whatsapp_notice::group(node, side),
+                    List::Participant(side) => whatsapp_notice::participant(node, &element.around, side),
                     List::Errors => whatsapp_notice::error(node, entry_ms),
                     List::Progress => whatsapp_notice::progress(node),
                     List::Declined => whatsapp_notice::declined(node, entry_ms),
@@ -170,12 +178,12 @@ impl<'a> Draft<'a> {
             Self::Other { field, .. } => (field.clone().unwrap_or_default(), entry_ms),
         };
         // An element with an id of its own is that element, however its other members drift between repeats.
-        let [id, word, at] = match self {
-            Self::Whatsapp(Element { list: List::Statuses, .. }) => node.pick(["id", "status", "timestamp"]),
+        let [id, word] = match self {
+            Self::Whatsapp(Element { list: List::Statuses, .. }) => node.pick(["id", "status"]),
             Self::Whatsapp(Element { list: List::Messages | List::Echoes | List::Requests, .. }) => {
-                node.pick(["id", "type", "timestamp"])
+                node.pick(["id", "type"])
             }
-            _ => [None, None, self.at()],
+            _ => [None, None],
         };
         let mut natural_key = vec![field.clone()];
         if let Some(id) = id.and_then(Node::scalar) {
@@ -187,17 +195,16 @@ impl<'a> Draft<'a> {
         let reason = self.unread(&field);
         let field = (!field.is_empty()).then(|| field.into_owned());
         let content = Content::Unrecognized(Unrecognized { field, reason });
-        Reading { at, ..Reading::new(Kind::Unrecognized, content, natural_key) }
+        Reading::new(Kind::Unrecognized, content, natural_key)
     }
 
     /// Why it is not read.
     fn unread(&self, field: &str) -> Unread {
         let node = self.node();
+        if let Some(named) = unread::NAMED.iter().find(|named| named.name == field) {
+            return named.reason;
+        }
         match self {
-            _ if unread::NAMED.iter().any(|named| named.name == field) => unread::NAMED
-                .iter()
-                .find(|named| named.name == field)
-                .map_or(Unread::Unknown, |named| named.reason),
             Self::Other { reason, .. } => *reason,
             Self::Change { .. } => Unread::Unreadable,
             Self::Messaging { .. } => messaging::unread(node),
@@ -281,14 +288,14 @@ impl Item<'_> {
             subject: context.subject,
             message: reading.message.map(|id| keys.message(&id)),
             occurred_ms: time::plausible(
-                [reading.at.and_then(time::millis), self.entry_ms],
+                [self.draft.at().and_then(time::millis), self.entry_ms],
                 context.received_ms,
             ),
             received_ms: context.received_ms,
             raw: context.raw,
             imported: origin == Origin::History,
             standby: origin == Origin::Standby,
-            contact: noted.contact.and_then(profile),
+            contact: noted.contact.and_then(profile).or_else(|| self.draft.told_around()),
             content,
             source: source(self.draft.node()),
             asset,
@@ -308,7 +315,7 @@ fn name_files(content: &mut Content, id_key: &IdKey, asset: &Asset, event: Event
     }
 }
 
-fn profile(contact: Node<'_>) -> Option<ContactProfile> {
+pub(crate) fn profile(contact: Node<'_>) -> Option<ContactProfile> {
     let [profile, beside] = contact.pick(["profile", "username"]);
     let [name, username] = profile.map_or([None; 2], |profile| profile.pick(["name", "username"]));
     let profile = ContactProfile {

@@ -130,23 +130,8 @@ mod erased {
 
 #[derive(Serialize)]
 struct DataOut<'a> {
-    channel: Channel,
-    asset: &'a Asset,
-    route: &'a Asset,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    direction: Option<Direction>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    conversation: Option<ConversationId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<SubjectId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<MessageKey>,
-    occurred_ms: i64,
-    received_ms: i64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    imported: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    standby: bool,
+    #[serde(flatten)]
+    common: wire::Common<'a>,
     facts: &'a Facts,
     sealed: SealedOut,
 }
@@ -196,17 +181,19 @@ impl SealedEvent {
     pub fn encode(&self) -> Encoded {
         let text = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
         let data = DataOut {
-            channel: self.channel,
-            asset: &self.asset,
-            route: &self.route,
-            direction: self.direction,
-            conversation: self.conversation,
-            subject: self.subject,
-            message: self.message,
-            occurred_ms: self.occurred_ms,
-            received_ms: self.received_ms,
-            imported: self.imported,
-            standby: self.standby,
+            common: wire::Common {
+                channel: self.channel,
+                asset: &self.asset,
+                route: &self.route,
+                direction: self.direction,
+                conversation: self.conversation,
+                subject: self.subject,
+                message: self.message,
+                occurred_ms: self.occurred_ms,
+                received_ms: self.received_ms,
+                imported: self.imported,
+                standby: self.standby,
+            },
             facts: &self.facts,
             sealed: SealedOut {
                 content: text(&self.content),

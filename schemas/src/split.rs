@@ -120,7 +120,7 @@ pub fn split(body: &[u8]) -> Result<Split<'_>, Reason> {
     if !is_object || !splitter.is_envelope || splitter.object.is_none() || objects != 1 || entries > 1 {
         return Err(Reason::NotAnEnvelope);
     }
-    if splitter.items.len() > MAX_ITEMS {
+    if splitter.is_crowded || splitter.items.len() > MAX_ITEMS {
         return Err(Reason::TooManyItems);
     }
     Ok(Split { channel: splitter.channel(), items: splitter.items })
@@ -129,12 +129,14 @@ pub fn split(body: &[u8]) -> Result<Split<'_>, Reason> {
 struct Splitter<'a> {
     object: Option<Cow<'a, str>>,
     is_envelope: bool,
+    /// An entry holds more than is taken of a whole delivery.
+    is_crowded: bool,
     items: Vec<Item<'a>>,
 }
 
 impl Default for Splitter<'_> {
     fn default() -> Self {
-        Self { object: None, is_envelope: true, items: Vec::new() }
+        Self { object: None, is_envelope: true, is_crowded: false, items: Vec::new() }
     }
 }
 
@@ -187,6 +189,7 @@ impl<'a> Splitter<'a> {
     }
 
     fn entry(&mut self, channel: Channel, entry: Entry<'a>, whole: Node<'a>) {
+        self.is_crowded |= entry.pieces.len() > MAX_ITEMS;
         let kind = match channel {
             Channel::Messenger => AssetKind::Messenger,
             Channel::Instagram => AssetKind::Instagram,
@@ -243,6 +246,7 @@ impl<'a> Entry<'a> {
     /// The entry object that is next.
     fn read(cursor: &mut Cursor<'a>, channel: Channel) -> Self {
         let mut entry = Self::default();
+        let mut values = Vec::new();
         cursor.members(|cursor, name| match name.as_ref() {
             "id" => entry.id_repeated |= entry.id.replace(cursor.skip()).is_some(),
             "time" => entry.time = Some(cursor.skip()),
@@ -263,15 +267,23 @@ impl<'a> Entry<'a> {
             }
             other => {
                 let node = cursor.skip();
-                let covered = entry.direct_change && other == "value";
-                if node.holds_something() && !covered {
+                if other == "value" {
+                    values.push((name, node));
+                } else if node.holds_something() {
                     entry.add(Piece::Other { node, field: name });
                 }
             }
         });
+        // A field beside it makes the entry a change, which has the value in it.
+        for (field, node) in values {
+            if !entry.direct_change && node.holds_something() {
+                entry.add(Piece::Other { node, field });
+            }
+        }
         entry
     }
 
+    /// One more than the limit is enough to know that it is passed.
     fn add(&mut self, piece: Piece<'a>) {
         if self.pieces.len() <= MAX_ITEMS {
             self.pieces.push(piece);

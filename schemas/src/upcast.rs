@@ -5,18 +5,23 @@
 //! needs none.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::value::RawValue;
 
 use crate::content::Content;
 use crate::{DecodeError, Kind};
 
 /// One step: the content of a version as that of the next.
-fn step(kind: Kind, version: u8, content: &mut Value) {
-    if let (Kind::Unrecognized, 1, Some(members)) = (kind, version, content.as_object_mut()) {
+fn step(kind: Kind, version: u8, content: &mut BTreeMap<String, Box<RawValue>>) {
+    if let (Kind::Unrecognized, 1) = (kind, version) {
         // Version 2 says why something is not read. Version 1 knew of no reason but that it did not know it.
-        members.entry("reason").or_insert_with(|| json!("unknown"));
+        content.entry("reason".to_owned()).or_insert_with(|| raw(r#""unknown""#));
     }
+}
+
+fn raw(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).expect("a constant is JSON")
 }
 
 /// The content of that version as the JSON of today's. A version that is still to come is refused.
@@ -27,11 +32,13 @@ fn upcast(kind: Kind, version: u8, raw: &str) -> Result<Cow<'_, str>, DecodeErro
     if !(1..kind.version()).contains(&version) {
         return Err(DecodeError::UnknownType);
     }
-    let mut content: Value = serde_json::from_str(raw).map_err(|error| DecodeError::data(&error))?;
+    // Member by member: what Meta sent stands among them, and may be what no other reader takes.
+    let mut content: BTreeMap<String, Box<RawValue>> =
+        serde_json::from_str(raw).map_err(|error| DecodeError::data(&error))?;
     for version in version..kind.version() {
         step(kind, version, &mut content);
     }
-    Ok(Cow::Owned(content.to_string()))
+    Ok(Cow::Owned(serde_json::to_string(&content).expect("string keys and raw JSON always serialize")))
 }
 
 /// Reads content of that version.
@@ -66,6 +73,12 @@ mod tests {
         assert_eq!(read(Kind::Unrecognized, 1, r#"{"field":"calls"}"#).unwrap(), expected);
         assert_eq!(Content::from_json(Kind::Unrecognized, br#"{"field":"calls"}"#).unwrap(), expected);
         assert!(matches!(read(Kind::Unrecognized, 2, r#"{"field":"calls"}"#), Err(DecodeError::Data { .. })));
+    }
+
+    #[test]
+    fn what_no_other_reader_takes_is_no_hindrance() {
+        let raw = r#"{"field":"messaging","source":{"tomorrow":"\ud83d","huge":1e999}}"#;
+        assert!(matches!(read(Kind::Unrecognized, 1, raw), Ok(Content::Unrecognized(_))));
     }
 
     #[test]

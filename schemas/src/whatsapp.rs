@@ -7,7 +7,8 @@ use crate::json::{Cursor, Node, Repeated};
 use crate::reading::Draft;
 use crate::split::asset;
 use crate::whatsapp_field::{Cut, Shape, shape};
-use crate::whatsapp_person::Contacts;
+use crate::whatsapp_notice::Group;
+use crate::whatsapp_person::{Contacts, Thread};
 use crate::{Asset, AssetKind, Channel, Unread};
 
 /// One `changes` element. For the other products only `whole` and `field` are filled.
@@ -26,6 +27,8 @@ pub(crate) struct Change<'a> {
     contacts: Option<Node<'a>>,
     listed: Vec<(List, Node<'a>)>,
     others: Vec<(Cow<'a, str>, Node<'a>)>,
+    /// What holds something beside the value.
+    beside: Vec<(Cow<'a, str>, Node<'a>)>,
 }
 
 /// What kind of element of a value an item is.
@@ -113,8 +116,30 @@ pub(crate) struct Element<'a> {
     pub(crate) origin: Origin,
     pub(crate) metadata: Option<Node<'a>>,
     pub(crate) contacts: Contacts<'a>,
-    /// The thread of a message of a history, the group of a participant.
-    pub(crate) around: Option<Node<'a>>,
+    pub(crate) around: Around<'a>,
+}
+
+/// What an element stands in, read once for all that stand there.
+#[derive(Clone)]
+pub(crate) enum Around<'a> {
+    /// The value, and nothing between.
+    Value,
+    /// The thread of a message of a history.
+    Thread(Arc<Thread<'a>>),
+    /// The group of a participant.
+    Group(Arc<Group<'a>>),
+}
+
+impl<'a> Element<'a> {
+    /// Meta's time of it.
+    pub(crate) fn at(&self) -> Option<Node<'a>> {
+        match (self.list, &self.around) {
+            (List::AddressBook, _) => self.node.get("metadata")?.get("timestamp"),
+            (List::Handover, _) => self.node.get("value")?.get("timestamp"),
+            (_, Around::Group(group)) => group.at,
+            _ => self.node.get("timestamp"),
+        }
+    }
 }
 
 impl<'a> Change<'a> {
@@ -131,8 +156,9 @@ impl<'a> Change<'a> {
             value: None,
             listed: Vec::new(),
             others: Vec::new(),
+            beside: Vec::new(),
         };
-        let mut fields = 0;
+        let (mut fields, mut values) = (0, 0);
         cursor.members(|cursor, name| match name.as_ref() {
             "field" => {
                 change.field = cursor.skip().string();
@@ -146,13 +172,21 @@ impl<'a> Change<'a> {
                     cursor.skip();
                 }
                 change.value = Some(cursor.since(start));
+                values += 1;
             }
             _ => {
-                cursor.skip();
+                let node = cursor.skip();
+                if node.holds_something() {
+                    change.beside.push((name, node));
+                }
             }
         });
         if fields != 1 {
             change.field = None;
+        }
+        // Of two, neither is cut: the change is kept as it is.
+        if values != 1 {
+            change.value = None;
         }
         change.whole = cursor.since(start);
         change
@@ -229,6 +263,11 @@ impl<'a> Change<'a> {
             let reason = if shape.is_some() { Unread::Unreadable } else { Unread::Unknown };
             return add(Draft::Other { node: self.whole, field: self.field, reason, origin: Origin::Live });
         };
+        if matches!(shape, Shape::Lists(_) | Shape::Standby | Shape::History) {
+            for (name, node) in self.beside.iter().cloned() {
+                add(Draft::other(node, Some(name), Unread::Unknown));
+            }
+        }
         match shape {
             // What comes most was listed while it was checked.
             Shape::Lists([("messages", _), ..]) => {
@@ -244,7 +283,7 @@ impl<'a> Change<'a> {
                     origin: Origin::Live,
                     metadata,
                     contacts,
-                    around: None,
+                    around: Around::Value,
                 }));
             }
             Shape::Account => {
@@ -265,7 +304,7 @@ impl<'a> Change<'a> {
         for (list, node) in self.listed {
             add(if expected.contains(&list) {
                 let (metadata, contacts) = (self.metadata, contacts.clone());
-                let (origin, around) = (Origin::Live, None);
+                let (origin, around) = (Origin::Live, Around::Value);
                 Draft::Whatsapp(Element { node, list, origin, metadata, contacts, around })
             } else {
                 Draft::other(node, Some(Cow::Borrowed(list.as_str())), Unread::Unreadable)

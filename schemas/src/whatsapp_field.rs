@@ -2,12 +2,14 @@
 //! (`meta-platform.md` §3c.2–§3c.4).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::Unread;
 use crate::json::Node;
 use crate::reading::Draft;
-use crate::whatsapp::{Element, List, Origin};
-use crate::whatsapp_person::{self, Contacts};
+use crate::whatsapp::{Around, Element, List, Origin};
+use crate::whatsapp_notice::Group;
+use crate::whatsapp_person::{self, Contacts, Thread};
 
 /// How a field is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl<'a> Cut<'a, '_> {
         for (name, node) in members {
             let list = lists.iter().find(|(known, _)| *known == name).map(|(_, list)| *list);
             match list {
-                Some(list) if node.is_array() => self.elements(node, list, origin, &contacts, None),
+                Some(list) if node.is_array() => self.elements(node, list, origin, &contacts, &Around::Value),
                 Some(_) => self.other(name, node, origin, Unread::Unreadable),
                 None if matches!(name.as_ref(), "metadata" | "contacts") => {}
                 None => self.other(name, node, origin, Unread::Unknown),
@@ -83,7 +85,7 @@ impl<'a> Cut<'a, '_> {
         list: List,
         origin: Origin,
         contacts: &Contacts<'a>,
-        around: Option<Node<'a>>,
+        around: &Around<'a>,
     ) {
         for node in array.elements() {
             self.element(node, list, origin, contacts, around);
@@ -96,20 +98,41 @@ impl<'a> Cut<'a, '_> {
         list: List,
         origin: Origin,
         contacts: &Contacts<'a>,
-        around: Option<Node<'a>>,
+        around: &Around<'a>,
     ) {
-        if let List::Groups(side) = list {
-            // Several participants are several people: each has an item of their own, sealed for them alone.
-            let people: Vec<_> = whatsapp_person::participants(node).collect();
-            if people.len() > 1 {
-                for person in people {
-                    self.element(person, List::Participant(side), origin, contacts, Some(node));
-                }
-                return;
-            }
+        if let List::Groups(side) = list
+            && let Some(people) = whatsapp_person::several(node)
+        {
+            return self.several(node, side, people, origin, contacts);
         }
         let (metadata, contacts) = (self.metadata, contacts.clone());
+        let around = around.clone();
         (self.add)(Draft::Whatsapp(Element { node, list, origin, metadata, contacts, around }));
+    }
+
+    /// Several participants are several people: each has an item of their own, sealed for them alone. What else the group
+    /// holds stands by itself.
+    fn several(
+        &mut self,
+        group: Node<'a>,
+        side: &'static str,
+        people: Vec<Node<'a>>,
+        origin: Origin,
+        contacts: &Contacts<'a>,
+    ) {
+        let around = Around::Group(Arc::new(Group::read(group)));
+        for person in people {
+            self.element(person, List::Participant(side), origin, contacts, &around);
+        }
+        for (name, node) in group.members() {
+            match name.as_ref() {
+                name if node.is_array() && whatsapp_person::PARTICIPANTS.contains(&name) => {}
+                "errors" if node.is_array() => {
+                    self.elements(node, List::Errors, origin, contacts, &Around::Value)
+                }
+                _ => self.other(name, node, origin, Unread::Unknown),
+            }
+        }
     }
 
     fn other(&mut self, name: Cow<'a, str>, node: Node<'a>, origin: Origin, reason: Unread) {
@@ -147,10 +170,10 @@ impl<'a> Cut<'a, '_> {
                     }
                 }
                 "messages" if node.is_array() => {
-                    self.elements(node, List::Messages, Origin::History, &contacts, None)
+                    self.elements(node, List::Messages, Origin::History, &contacts, &Around::Value)
                 }
                 "message_echoes" if node.is_array() => {
-                    self.elements(node, List::Echoes, Origin::History, &contacts, None);
+                    self.elements(node, List::Echoes, Origin::History, &contacts, &Around::Value);
                 }
                 "metadata" | "contacts" => {}
                 _ => self.other(name, node, Origin::History, Unread::Unknown),
@@ -165,10 +188,10 @@ impl<'a> Cut<'a, '_> {
         for (name, node) in piece.members() {
             match name.as_ref() {
                 "metadata" if node.is_object() => {
-                    self.element(node, List::Progress, Origin::History, contacts, None);
+                    self.element(node, List::Progress, Origin::History, contacts, &Around::Value);
                 }
                 "errors" if node.is_array() => {
-                    self.elements(node, List::Declined, Origin::History, contacts, None)
+                    self.elements(node, List::Declined, Origin::History, contacts, &Around::Value)
                 }
                 "threads" if node.is_array() => {
                     for thread in node.elements() {
@@ -184,10 +207,11 @@ impl<'a> Cut<'a, '_> {
         if !thread.is_object() {
             return self.kept(Cow::Borrowed("threads"), thread, Origin::History, Unread::Unreadable);
         }
+        let around = Around::Thread(Arc::new(Thread::read(thread)));
         for (name, node) in thread.members() {
             match name.as_ref() {
                 "messages" if node.is_array() => {
-                    self.elements(node, List::Messages, Origin::History, contacts, Some(thread));
+                    self.elements(node, List::Messages, Origin::History, contacts, &around);
                 }
                 "id" | "context" => {}
                 _ => self.other(name, node, Origin::History, Unread::Unknown),

@@ -8,7 +8,7 @@ use crate::content::{
 };
 use crate::json::Node;
 use crate::reading::{Keys, Reading, fingerprint};
-use crate::whatsapp::{Element, List};
+use crate::whatsapp::{Element, List, Origin};
 use crate::{Direction, Kind};
 
 /// The members that hold a message's body, each named like its type.
@@ -35,19 +35,31 @@ const BODIES: [&str; 17] = [
 /// What a message or echo says; `None` when its type is not known, or its body is missing or not the only one.
 pub(crate) fn read<'a>(element: &Element<'a>, from_business: bool, keys: &Keys<'_>) -> Option<Reading<'a>> {
     let node = element.node;
-    let [id, at, request] = node.pick(["id", "timestamp", "message"]);
+    let [id, word, request] = node.pick(["id", "type", "message"]);
     let id = id.and_then(Node::scalar).unwrap_or_else(|| fingerprint(node).into());
     // Another app's request to send says what was sent (`meta-platform.md` §3c.3).
-    let said = if element.list == List::Requests { request? } else { node };
-    let (name, body) = body(said, element)?;
+    let (said, word) = match element.list {
+        List::Requests => (request?, request?.get("type")),
+        _ => (node, word),
+    };
+    let word = match word {
+        Some(word) => word.string()?,
+        // What is asked to be sent is a text unless it says something else.
+        None if element.list == List::Requests => Cow::Borrowed("text"),
+        None => return None,
+    };
+    let (name, body) = body(said, &word)?;
 
     let direction = if from_business { Direction::Out } else { Direction::In };
     let about = |kind, content, target| Reading {
         direction: Some(direction),
         message: Some(target),
-        at,
         ..Reading::new(kind, content, vec![id.clone()])
     };
+    if let Some(change) = (name == "system").then(|| identity(node, body)).flatten() {
+        let reading = about(Kind::IdentityChanged, Content::Identity(change), id.clone());
+        return Some(Reading { needs_conversation: true, ..reading });
+    }
     Some(match name {
         "reaction" => {
             let [target, emoji] = body.pick(["message_id", "emoji"]);
@@ -60,15 +72,10 @@ pub(crate) fn read<'a>(element: &Element<'a>, from_business: bool, keys: &Keys<'
             about(Kind::MessageEdited, Content::Edited(edited(message?)?), target?.scalar()?)
         }
         "revoke" => about(Kind::MessageDeleted, Content::Deleted, body.get("original_message_id")?.scalar()?),
-        "system" if identity(node, body).is_some() => {
-            let content = Content::Identity(identity(node, body)?);
-            let reading = about(Kind::IdentityChanged, content, id.clone());
-            Reading { needs_conversation: true, ..reading }
-        }
         _ => {
             let kind = if from_business { Kind::MessageSent } else { Kind::MessageReceived };
             let mut content = message(said, name, body, from_business, keys)?;
-            let context = node.get("history_context");
+            let context = (element.origin == Origin::History).then(|| node.get("history_context")).flatten();
             content.status = context.and_then(history_status);
             let mut reading = about(kind, Content::Message(content), id.clone());
             // Imported again when it has come further, it says something else.
@@ -94,18 +101,11 @@ pub(crate) fn knows(word: &str) -> bool {
     BODIES.contains(&word) || BODILESS.contains(&word)
 }
 
-/// A message's type and its body.
-fn body<'a>(node: Node<'a>, element: &Element<'a>) -> Option<(&'static str, Node<'a>)> {
+/// The body of a message of this type, and the type as a word that is known.
+fn body<'a>(node: Node<'a>, word: &str) -> Option<(&'static str, Node<'a>)> {
     let bodies = node.pick(BODIES);
     let mut present = BODIES.iter().zip(bodies).filter_map(|(name, body)| Some((*name, body?)));
-    let (first, second) = (present.next(), present.next());
-    let word = match node.get("type").and_then(Node::string) {
-        Some(word) => word,
-        // What is asked to be sent is a text unless it says something else.
-        None if element.list == List::Requests => Cow::Borrowed("text"),
-        None => return None,
-    };
-    match (first, second) {
+    match (present.next(), present.next()) {
         (Some((name, body)), None) if name == word => Some((name, body)),
         // Its errors are all there is (`meta-platform.md` §3c.1).
         (None, None) => BODILESS.into_iter().find(|name| *name == word).map(|name| (name, node)),
@@ -148,10 +148,9 @@ fn history_status(context: Node<'_>) -> Option<DeliveryStatus> {
 
 /// What a status says; `None` when it is none of the five.
 pub(crate) fn read_status(node: Node<'_>) -> Option<Reading<'_>> {
-    let [id, word, at, kind, participant, participant_user, errors, pricing, callback] = node.pick([
+    let [id, word, kind, participant, participant_user, errors, pricing, callback] = node.pick([
         "id",
         "status",
-        "timestamp",
         "recipient_type",
         "recipient_participant_id",
         "recipient_participant_user_id",
@@ -174,7 +173,6 @@ pub(crate) fn read_status(node: Node<'_>) -> Option<Reading<'_>> {
     };
     Some(Reading {
         message: Some(id),
-        at,
         ..Reading::new(Kind::MessageStatus, Content::Status(content), natural_key)
     })
 }

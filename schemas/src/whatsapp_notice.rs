@@ -9,12 +9,13 @@ use crate::content::{
 };
 use crate::json::Node;
 use crate::reading::{Reading, fingerprint};
+use crate::whatsapp::Around;
 use crate::whatsapp_message::platform_errors;
-use crate::{Direction, Kind, time};
+use crate::{Direction, Kind, time, whatsapp_person};
 
 /// A call, at one of its turns (`meta-platform.md` §4: id and event).
 pub(crate) fn call(node: Node<'_>, from_business: bool) -> Option<Reading<'_>> {
-    let [id, event, status, began, ended, seconds, callback, errors, at] = node.pick([
+    let [id, event, status, began, ended, seconds, callback, errors] = node.pick([
         "id",
         "event",
         "status",
@@ -23,7 +24,6 @@ pub(crate) fn call(node: Node<'_>, from_business: bool) -> Option<Reading<'_>> {
         "duration",
         "biz_opaque_callback_data",
         "errors",
-        "timestamp",
     ]);
     let (id, event) = (id?.scalar()?, event?.string()?);
     let content = Call {
@@ -39,15 +39,13 @@ pub(crate) fn call(node: Node<'_>, from_business: bool) -> Option<Reading<'_>> {
     Some(Reading {
         direction: Some(direction),
         message: Some(id.clone()),
-        at,
         ..Reading::new(Kind::CallUpdated, Content::Call(content), vec![id, event])
     })
 }
 
 /// Whether a call of ours rings, was taken or not (`meta-platform.md` §3c.1: not to be mixed with statuses of messages).
 pub(crate) fn call_status(node: Node<'_>) -> Option<Reading<'_>> {
-    let [id, status, at, callback, errors] =
-        node.pick(["id", "status", "timestamp", "biz_opaque_callback_data", "errors"]);
+    let [id, status, callback, errors] = node.pick(["id", "status", "biz_opaque_callback_data", "errors"]);
     let (id, status) = (id?.scalar()?, status?.string()?);
     let content = Call {
         state: status.to_lowercase(),
@@ -57,7 +55,6 @@ pub(crate) fn call_status(node: Node<'_>) -> Option<Reading<'_>> {
     };
     Some(Reading {
         message: Some(id.clone()),
-        at,
         ..Reading::new(Kind::CallUpdated, Content::Call(content), vec![id, status])
     })
 }
@@ -76,7 +73,6 @@ pub(crate) fn preference(node: Node<'_>) -> Option<Reading<'_>> {
     let when = at.and_then(Node::scalar).unwrap_or_default();
     Some(Reading {
         direction: Some(Direction::In),
-        at,
         ..Reading::new(
             Kind::PreferenceChanged,
             Content::Preference(content),
@@ -87,13 +83,12 @@ pub(crate) fn preference(node: Node<'_>) -> Option<Reading<'_>> {
 
 /// An entry of the address book was added, changed or removed: the business's own doing, and no part of a conversation.
 pub(crate) fn address_book(node: Node<'_>) -> Option<Reading<'_>> {
-    let [contact, action, metadata] = node.pick(["contact", "action", "metadata"]);
+    let [contact, action] = node.pick(["contact", "action"]);
     let [name, first_name, username] =
         contact?.pick(["full_name", "first_name", "username"]).map(|node| node.and_then(Node::owned));
     let content = AddressBookEntry { action: action.and_then(Node::owned), name, first_name, username };
     Some(Reading {
         direction: Some(Direction::Out),
-        at: metadata.and_then(|metadata| metadata.get("timestamp")),
         is_apart: true,
         ..Reading::new(Kind::ContactUpdated, Content::AddressBook(content), vec![fingerprint(node).into()])
     })
@@ -101,7 +96,7 @@ pub(crate) fn address_book(node: Node<'_>) -> Option<Reading<'_>> {
 
 /// `user_id_update`: documented in June 2026, out of the documents since August (`meta-platform.md` §3c.4).
 pub(crate) fn user_ids(node: Node<'_>) -> Option<Reading<'_>> {
-    let [user, wa_id, detail, at] = node.pick(["user_id", "wa_id", "detail", "timestamp"]);
+    let [user, wa_id, detail] = node.pick(["user_id", "wa_id", "detail"]);
     let user = user?;
     let [now, before] = if user.is_object() {
         user.pick(["current", "previous"]).map(|id| id.and_then(Node::owned))
@@ -117,12 +112,11 @@ pub(crate) fn user_ids(node: Node<'_>) -> Option<Reading<'_>> {
         ..IdentityChange::default()
     };
     let key = vec![fingerprint(node).into()];
-    Some(Reading { at, ..Reading::new(Kind::IdentityChanged, Content::Identity(content), key) })
+    Some(Reading::new(Kind::IdentityChanged, Content::Identity(content), key))
 }
 
 pub(crate) fn conversion(node: Node<'_>) -> Option<Reading<'_>> {
-    let [id, name, click, data, at] =
-        node.pick(["id", "event_name", "ctwa_clid", "custom_data", "timestamp"]);
+    let [id, name, click, data] = node.pick(["id", "event_name", "ctwa_clid", "custom_data"]);
     let (id, name) = (id?.scalar()?, name?.string()?);
     let [currency, amount] = data.map_or([None; 2], |data| data.pick(["currency", "value"]));
     let content = Conversion {
@@ -133,39 +127,73 @@ pub(crate) fn conversion(node: Node<'_>) -> Option<Reading<'_>> {
     };
     Some(Reading {
         message: Some(id.clone()),
-        at,
         ..Reading::new(Kind::ConversionDetected, Content::Conversion(content), vec![id, name])
     })
 }
 
+/// The longest text of a group that each of its participants' events repeats, in bytes: many times a long one would be a
+/// thousand times the delivery.
+const LONGEST_REPEATED: usize = 256;
+
+/// What the events of a group's participants share.
+pub(crate) struct Group<'a> {
+    pub(crate) id: Option<Node<'a>>,
+    pub(crate) at: Option<Node<'a>>,
+    kind: Option<Node<'a>>,
+    request: Option<Node<'a>>,
+    reason: Option<Node<'a>>,
+}
+
+impl<'a> Group<'a> {
+    pub(crate) fn read(group: Node<'a>) -> Self {
+        let [id, at, kind, request, reason] =
+            group.pick(["group_id", "timestamp", "type", "request_id", "reason"]);
+        Self { id, at, kind, request, reason }
+    }
+
+    /// What tells this update from another one, and then whom or what it is about: the same alone or among others.
+    fn key(&self, change: &str, about: Node<'_>) -> Vec<Cow<'a, str>> {
+        let told = [self.id, self.kind, self.at, self.request].map(|node| node.and_then(Node::scalar));
+        let told = told.into_iter().map(Option::unwrap_or_default);
+        [change.to_owned().into(), fingerprint(about).into()].into_iter().chain(told).collect()
+    }
+}
+
 /// Value sets of groups are not documented well enough to be closed: Meta's words are kept (`meta-platform.md` §11).
-pub(crate) fn group<'a>(node: Node<'a>, participant: Option<Node<'a>>, change: &str) -> Option<Reading<'a>> {
-    let [id, kind, subject, description, link, request, reason, errors, at] = node.pick([
-        "group_id",
-        "type",
-        "subject",
-        "description",
-        "invite_link",
-        "request_id",
-        "reason",
-        "errors",
-        "timestamp",
-    ]);
-    id?.scalar()?;
-    let text = |node: Option<Node<'_>>| node.and_then(Node::scalar).map(Cow::into_owned);
+pub(crate) fn group<'a>(node: Node<'a>, change: &str) -> Option<Reading<'a>> {
+    let head = Group::read(node);
+    head.id?.scalar()?;
+    let [subject, description, link, errors] = node.pick(["subject", "description", "invite_link", "errors"]);
     let content = GroupUpdate {
         change: change.to_owned(),
-        kind: text(kind),
-        subject: text(subject),
-        description: text(description),
-        invite_link: text(link),
-        request_id: text(request),
-        reason: text(reason),
+        kind: head.kind.and_then(scalar),
+        subject: subject.and_then(scalar),
+        description: description.and_then(scalar),
+        invite_link: link.and_then(scalar),
+        request_id: head.request.and_then(scalar),
+        reason: head.reason.and_then(scalar),
         errors: errors.map(platform_errors).unwrap_or_default(),
     };
-    let mut key = vec![change.to_owned().into(), fingerprint(node).into()];
-    key.extend(participant.map(|person| Cow::Owned(fingerprint(person))));
-    Some(Reading { at, ..Reading::new(Kind::GroupUpdated, Content::Group(content), key) })
+    let about = whatsapp_person::participants(node).next().unwrap_or(node);
+    let key = head.key(change, about);
+    Some(Reading::new(Kind::GroupUpdated, Content::Group(content), key))
+}
+
+/// One of several participants: what is said of the group as a whole stands beside it, but for what tells what happened.
+pub(crate) fn participant<'a>(node: Node<'a>, around: &Around<'a>, change: &str) -> Option<Reading<'a>> {
+    let Around::Group(head) = around else { return None };
+    head.id?.scalar()?;
+    let short =
+        |node: Option<Node<'_>>| node.filter(|node| node.text().len() <= LONGEST_REPEATED).and_then(scalar);
+    let content = GroupUpdate {
+        change: change.to_owned(),
+        kind: short(head.kind),
+        request_id: short(head.request),
+        reason: short(head.reason),
+        errors: node.get("errors").map(platform_errors).unwrap_or_default(),
+        ..GroupUpdate::default()
+    };
+    Some(Reading::new(Kind::GroupUpdated, Content::Group(content), head.key(change, node)))
 }
 
 /// An error of the number as a whole. Without a time of its own, the same words again are the same event, unless the entry
@@ -233,8 +261,11 @@ pub(crate) fn handover(change: Node<'_>) -> Option<Reading<'_>> {
     let when = at.and_then(Node::scalar).unwrap_or_default();
     let key = vec![who.unwrap_or_default(), word.clone(), when];
     Some(Reading {
-        at,
         needs_conversation: true,
         ..Reading::new(Kind::ThreadControl, Content::Thread(content), key)
     })
+}
+
+fn scalar(node: Node<'_>) -> Option<String> {
+    node.scalar().map(Cow::into_owned)
 }

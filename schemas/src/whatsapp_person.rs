@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::json::Node;
-use crate::reading::Noted;
-use crate::whatsapp::{Element, List};
-use crate::{Asset, Identifier, IdentifierKind};
+use crate::reading::{Noted, profile};
+use crate::whatsapp::{Around, Element, List};
+use crate::{Asset, ContactProfile, Identifier, IdentifierKind};
 
 /// Who an element is about.
 pub(crate) fn note<'a>(element: &Element<'a>, waba: Option<&Asset>) -> Noted<'a> {
@@ -27,10 +27,7 @@ pub(crate) fn note<'a>(element: &Element<'a>, waba: Option<&Asset>) -> Noted<'a>
             group: node.get("group_id").and_then(Node::scalar),
             ..participants(node).next().map(Person::of_participant).unwrap_or_default()
         },
-        List::Participant(_) => Person {
-            group: element.around.and_then(|group| group.get("group_id")).and_then(Node::scalar),
-            ..Person::of_participant(node)
-        },
+        List::Participant(_) => Person::of_participant(node),
         List::Handover => node
             .get("value")
             .and_then(|value| value.get("sender"))
@@ -38,17 +35,17 @@ pub(crate) fn note<'a>(element: &Element<'a>, waba: Option<&Asset>) -> Noted<'a>
             .unwrap_or_default(),
         List::Errors | List::Conversions | List::Progress | List::Declined => Person::default(),
     };
-    let thread = element.around.filter(|_| element.list == List::Messages);
-    let context = thread.and_then(|thread| thread.get("context"));
-    if let Some(thread) = thread {
-        person.of_thread(thread, context);
+    match &element.around {
+        Around::Value => {}
+        Around::Thread(thread) => person.join(&thread.person),
+        Around::Group(group) => person.group = group.id.and_then(Node::scalar),
     }
     let contact = element.contacts.matching(&person);
     Noted {
         persons: person.identifiers(contact.as_ref(), waba),
         from_business: person.from_business,
         group: person.group,
-        contact: contact.map(|contact| contact.node).or(context),
+        contact: contact.map(|contact| contact.node),
     }
 }
 
@@ -171,22 +168,22 @@ impl<'a> Person<'a> {
     }
 
     /// A message of a history: whoever the thread is with, whoever wrote.
-    fn of_thread(&mut self, thread: Node<'a>, context: Option<Node<'a>>) {
-        let of_context =
-            context.map(|context| Self::of(context, &[WA_ID], &[USER_ID], PARENT)).unwrap_or_default();
+    fn join(&mut self, thread: &Self) {
         let [number, second] = &mut self.numbers;
-        let [theirs, _] = of_context.numbers;
-        let theirs = theirs.or_else(|| thread.get("id").and_then(Node::scalar));
+        let [theirs, _] = &thread.numbers;
         match number {
-            None => *number = theirs,
-            Some(_) => *second = second.take().or(theirs),
+            None => number.clone_from(theirs),
+            Some(_) if second.is_none() => second.clone_from(theirs),
+            Some(_) => {}
         }
-        let [_, user, _] = &mut self.user_ids;
-        let [known, ..] = of_context.user_ids;
-        *user = user.take().or(known);
-        let [parent, _] = &mut self.parents;
-        let [theirs, _] = of_context.parents;
-        *parent = parent.take().or(theirs);
+        let ([user, ..], [theirs, ..]) = (&mut self.user_ids, &thread.user_ids);
+        if user.is_none() {
+            user.clone_from(theirs);
+        }
+        let ([parent, _], [theirs, _]) = (&mut self.parents, &thread.parents);
+        if parent.is_none() {
+            parent.clone_from(theirs);
+        }
     }
 
     fn of_echo(node: Node<'a>) -> Self {
@@ -249,13 +246,38 @@ impl<'a> Person<'a> {
     }
 }
 
+/// Whom a thread of a history is with.
+pub(crate) struct Thread<'a> {
+    person: Person<'a>,
+    /// What they call themselves.
+    pub(crate) profile: Option<ContactProfile>,
+}
+
+impl<'a> Thread<'a> {
+    pub(crate) fn read(thread: Node<'a>) -> Self {
+        let [id, context] = thread.pick(["id", "context"]);
+        let mut person =
+            context.map(|context| Person::of(context, &[WA_ID], &[USER_ID], PARENT)).unwrap_or_default();
+        let [number, _] = &mut person.numbers;
+        *number = number.take().or_else(|| id?.scalar());
+        Self { person, profile: context.and_then(profile) }
+    }
+}
+
 /// Where a group's update names people.
-const PARTICIPANTS: [&str; 5] =
+pub(crate) const PARTICIPANTS: [&str; 5] =
     ["participants", "added_participants", "removed_participants", "failed_participants", "join_requests"];
 
-/// Everybody whom an element of `groups` names.
+/// Everybody whom an element of `groups` names, however often a list stands there.
 pub(crate) fn participants(group: Node<'_>) -> impl Iterator<Item = Node<'_>> {
-    PARTICIPANTS.iter().filter_map(move |list| group.get(list)).flat_map(Node::elements)
+    let lists = group.members().into_iter().filter(|(name, _)| PARTICIPANTS.contains(&name.as_ref()));
+    lists.flat_map(|(_, list)| list.elements())
+}
+
+/// The participants, when there are several.
+pub(crate) fn several(group: Node<'_>) -> Option<Vec<Node<'_>>> {
+    let people: Vec<_> = participants(group).collect();
+    (people.len() > 1).then_some(people)
 }
 
 /// The contacts of a value, found by user id, then by number, never by position (`meta-platform.md` §3c.1).

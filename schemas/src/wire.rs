@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -68,25 +69,43 @@ impl DecodeError {
     }
 }
 
+/// What the data of every event has, whatever its kind and in whichever form.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Common<'a> {
+    /// The product it came through.
+    pub(crate) channel: Channel,
+    /// Where it happened: `messenger:<page>`, `instagram:<account>`, `whatsapp:<phone_number_id>`, else `waba:<account>`.
+    pub(crate) asset: &'a Asset,
+    /// The connected asset that led to the tenant: `asset` itself, or the business account it belongs to.
+    pub(crate) route: &'a Asset,
+    /// Who acted: `in` the person, `out` the business. Absent: Meta, or Tidings itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) direction: Option<Direction>,
+    /// The conversation; absent when it is part of none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) conversation: Option<ConversationId>,
+    /// The person; absent when it is about nobody, or about several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) subject: Option<SubjectId>,
+    /// The message (or call) it is, or is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<MessageKey>,
+    /// When, by Meta's clock, Unix milliseconds. A time that cannot be is replaced by the arrival.
+    pub(crate) occurred_ms: i64,
+    /// When the delivery arrived, Unix milliseconds.
+    pub(crate) received_ms: i64,
+    /// Brought by a history import: no notification is due. Absent: no.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) imported: bool,
+    /// Another app answers in the conversation: to be shown, not to be answered. Absent: no.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) standby: bool,
+}
+
 #[derive(Serialize)]
 struct DataOut<'a> {
-    channel: Channel,
-    asset: &'a Asset,
-    route: &'a Asset,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    direction: Option<Direction>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    conversation: Option<ConversationId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<SubjectId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<MessageKey>,
-    occurred_ms: i64,
-    received_ms: i64,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    imported: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    standby: bool,
+    #[serde(flatten)]
+    common: Common<'a>,
     content: ContentOut<'a>,
 }
 
@@ -129,17 +148,19 @@ impl Event {
     /// The event as a record.
     pub fn encode(&self) -> Encoded {
         let data = DataOut {
-            channel: self.channel,
-            asset: &self.asset,
-            route: &self.route,
-            direction: self.direction,
-            conversation: self.conversation,
-            subject: self.subject,
-            message: self.message,
-            occurred_ms: self.occurred_ms,
-            received_ms: self.received_ms,
-            imported: self.imported,
-            standby: self.standby,
+            common: Common {
+                channel: self.channel,
+                asset: &self.asset,
+                route: &self.route,
+                direction: self.direction,
+                conversation: self.conversation,
+                subject: self.subject,
+                message: self.message,
+                occurred_ms: self.occurred_ms,
+                received_ms: self.received_ms,
+                imported: self.imported,
+                standby: self.standby,
+            },
             content: ContentOut { content: &self.content, contact: &self.contact, source: &self.source },
         };
         let value = serde_json::to_vec(&data).expect("string keys and plain values always serialize");

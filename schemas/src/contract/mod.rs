@@ -11,50 +11,15 @@ pub use page::{channels, events_page};
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::content::ContactProfile;
-use crate::{Asset, Channel, ConversationId, Direction, Facts, Kind, MessageKey, SubjectId};
-
-/// What every event of a feed has, whatever its kind.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename = "Data")]
-struct Common {
-    /// The product it came through.
-    channel: Channel,
-    /// Where it happened: `messenger:<page>`, `instagram:<account>`, `whatsapp:<phone_number_id>`, else `waba:<account>`.
-    asset: Asset,
-    /// The connected asset that led to the tenant: `asset` itself, or the business account it belongs to.
-    route: Asset,
-    /// Who acted: `in` the person, `out` the business. Absent: Meta, or Tidings itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    direction: Option<Direction>,
-    /// The conversation; absent when it is part of none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    conversation: Option<ConversationId>,
-    /// The person; absent when it is about nobody, or about several.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<SubjectId>,
-    /// The message (or call) it is, or is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<MessageKey>,
-    /// When, by Meta's clock, Unix milliseconds. A time that cannot be is replaced by the arrival.
-    occurred_ms: i64,
-    /// When the delivery arrived, Unix milliseconds.
-    received_ms: i64,
-    /// Brought by a history import: no notification is due. Absent: no.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    imported: bool,
-    /// Another app answers in the conversation: to be shown, not to be answered. Absent: no.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    standby: bool,
-}
+use crate::{Facts, Kind, wire};
 
 /// The JSON Schema of the data of a feed's events of this kind, as they are written today.
 pub fn schema(kind: Kind) -> Value {
     let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
-    let mut data = resolved(&mut generator, Common::json_schema);
+    let mut data = resolved(&mut generator, wire::Common::json_schema);
     let mut content = resolved(&mut generator, |generator| kind.schema(generator));
     let contact = resolved(&mut generator, |generator| generator.subschema_for::<ContactProfile>());
     member(&mut content, "contact", contact, false);
@@ -73,7 +38,7 @@ pub fn schema(kind: Kind) -> Value {
 /// The JSON Schema of the data of `events`, which is one for all kinds: what they say is sealed there.
 pub fn sealed_schema() -> Value {
     let mut generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
-    let mut data = resolved(&mut generator, Common::json_schema);
+    let mut data = resolved(&mut generator, wire::Common::json_schema);
     let facts = resolved(&mut generator, |generator| generator.subschema_for::<Facts>());
     member(&mut data, "facts", facts, true);
     let sealed = |what: &str| json!({ "type": "string", "description": format!("{what}, sealed with AES-256-GCM, in base64 without padding.") });

@@ -7,7 +7,7 @@ use std::path::Path;
 use schemas::{Event, Kind, split};
 use serde_json::Value;
 
-use crate::support::{all_fixtures, events, fixtures, headers};
+use crate::support::{RECEIVED_MS, all_fixtures, events, fixtures, headers};
 
 #[test]
 fn whatsapp() {
@@ -67,7 +67,10 @@ fn describe(body: &[u8]) -> String {
             .collect();
         writeln!(text, "#{} [{}] [{}]", item.index(), assets.join(" "), persons.join(" ")).unwrap();
         match events.iter().find(|event| event.raw.index == item.index()) {
-            Some(event) => describe_event(&mut text, body, event),
+            Some(event) => {
+                assert_eq!(item.occurred_ms(RECEIVED_MS), event.occurred_ms, "told before it is read");
+                describe_event(&mut text, body, event);
+            }
             None => writeln!(text, "   no asset").unwrap(),
         }
     }

@@ -56,6 +56,82 @@ fn a_thousand_messages_with_a_thousand_contacts_in_one_change_find_their_own() {
 }
 
 #[test]
+fn a_message_behind_more_changes_than_are_taken_is_not_lost_in_silence() {
+    let nothing = r#"{"field":"messages","value":{}}"#;
+    let message = r#"{"field":"messages","value":{"metadata":{"phone_number_id":"111"},"messages":[{"from":"15551230001","id":"w","timestamp":"1780000000","type":"text","text":{"body":"x"}}]}}"#;
+    let body = |count: usize| {
+        let changes = [vec![nothing; count], vec![message]].concat().join(",");
+        format!(r#"{{"object":"whatsapp_business_account","entry":[{{"id":"900","changes":[{changes}]}}]}}"#)
+    };
+    assert_eq!(split(body(40_000).as_bytes()).unwrap().items.len(), 1);
+    assert_eq!(split(body(60_000).as_bytes()).err(), Some(Reason::TooManyItems));
+}
+
+/// Nanoseconds of processor that this thread has had: what a busy machine does not change.
+fn processor() -> u64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells");
+    told.split(' ').next().and_then(|ns| ns.parse().ok()).expect("nanoseconds first")
+}
+
+/// Twenty times as much costs no hundred times as much: what many share is read once.
+#[test]
+fn what_many_items_share_is_read_once() {
+    let list =
+        |count: usize, one: &dyn Fn(usize) -> String| (0..count).map(one).collect::<Vec<_>>().join(",");
+    let change = |field: &str, value: &str| {
+        format!(
+            r#"{{"object":"whatsapp_business_account","entry":[{{"id":"900","changes":[{{"field":"{field}","value":{{"metadata":{{"phone_number_id":"111"}},{value}}}}}]}}]}}"#
+        )
+    };
+    let participants = |count: usize| {
+        let people = list(count, &|i| format!(r#"{{"wa_id":"1555{i:07}"}}"#));
+        change(
+            "group_participants_update",
+            &format!(r#""groups":[{{"group_id":"g","participants":[{people}]}}]"#),
+        )
+    };
+    let thread = |count: usize| {
+        let messages = list(count, &|i| {
+            format!(r#"{{"from":"15551230001","id":"w{i}","type":"text","text":{{"body":"x"}}}}"#)
+        });
+        change(
+            "history",
+            &format!(
+                r#""history":[{{"threads":[{{"id":"15551230001","context":{{"wa_id":"15551230001"}},"messages":[{messages}]}}]}}]"#
+            ),
+        )
+    };
+    let attachments = |count: usize| {
+        let one = |kind: &str, i: usize| {
+            format!(r#"{{"type":"{kind}","payload":{{"url":"https://cdn/{kind}{i}"}}}}"#)
+        };
+        let all = list(count, &|i| [one("image", i), one("sticker", i)].join(","));
+        String::from_utf8(page(&format!(r#"{{"mid":"m","attachments":[{all}]}}"#))).unwrap()
+    };
+    for (what, body) in [
+        ("participants", &participants as &dyn Fn(usize) -> String),
+        ("thread", &thread),
+        ("attachments", &attachments),
+    ] {
+        let took = |count: usize| {
+            let body = body(count);
+            let before = processor();
+            let read = events(body.as_bytes());
+            assert!(
+                read.len() == count || what == "attachments" && read.len() == 1,
+                "{what}: {}",
+                read.len()
+            );
+            (processor() - before).max(1)
+        };
+        took(100);
+        let (few, many) = (took(1_000), took(20_000));
+        // Quadratic would be four hundred times.
+        assert!(many < few * 100, "{what}: 1,000 for {few} ns, 20,000 for {many} ns");
+    }
+}
+
+#[test]
 fn depth_costs_no_stack() {
     for depth in [100, 128, 1000, 100_000, 1_000_000] {
         for (open, close) in [("[", "]"), (r#"{"a":"#, "}")] {
