@@ -8,6 +8,7 @@ mod fetch;
 mod forget;
 mod memory;
 mod meta;
+mod server;
 mod share;
 mod stage;
 mod trouble;

@@ -8,7 +8,7 @@ use schemas::{
 use tokio_postgres::Row;
 
 use crate::connect::tenant_transaction;
-use crate::conversation::SEVERAL;
+use crate::conversation_change::SEVERAL;
 use crate::offset::unsigned;
 use crate::{StoreError, ViewsDb};
 

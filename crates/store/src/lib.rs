@@ -16,6 +16,7 @@ mod backup_stage;
 mod backup_views;
 mod connect;
 mod conversation;
+mod conversation_change;
 mod conversation_read;
 mod coverage;
 mod coverage_fold;
@@ -45,7 +46,7 @@ pub use backup::{BackupError, Copied};
 pub use backup_keyring::{KeyTwice, KeyringLedger, RestoredKeyring};
 pub use backup_views::{LogBounds, RestoredViews, ViewsLedger};
 pub use connect::{ViewsDb, ViewsRole};
-pub use conversation::{
+pub use conversation_change::{
     AttachmentChange, AttachmentName, AttachmentOutcome, ContactChange, ConversationChange,
     ConversationChanges, DeletionChange, EditChange, MessageChange, ReactionChange, SEVERAL, StatusChange,
     WatermarkChange,
