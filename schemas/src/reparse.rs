@@ -44,13 +44,16 @@ fn body(event: &Event, unread: &Unrecognized) -> String {
             let object = if event.channel == Channel::Messenger { "page" } else { "instagram" };
             let entry = match field {
                 "messaging" | "standby" => format!(r#""{field}":[{slice}]"#),
+                // Of a change without a field there is nothing to say where it stood.
+                "" => format!(r#""changes":[{slice}]"#),
                 _ if is_change(slice) => format!(r#""changes":[{slice}]"#),
                 name => format!("{}:{slice}", quoted(name)),
             };
             (object, entry)
         }
         Channel::Whatsapp => {
-            let change = if is_change(slice) { slice.to_owned() } else { change(event, field, slice) };
+            let stands = field.is_empty() || is_change(slice);
+            let change = if stands { slice.to_owned() } else { change(event, field, slice) };
             ("whatsapp_business_account", format!(r#""changes":[{change}]"#))
         }
     };
@@ -67,8 +70,12 @@ fn change(event: &Event, list: &str, slice: &str) -> String {
         _ => String::new(),
     };
     let element = format!("{}:[{slice}]", quoted(list));
+    let member = || format!("{}:{slice}", quoted(list));
     let (field, held) = match list {
-        _ if event.standby => ("standby", format!(r#""standby":{{{element}}}"#)),
+        "messages" | "message_echoes" | "statuses" if event.standby => {
+            ("standby", format!(r#""standby":{{{element}}}"#))
+        }
+        _ if event.standby => ("standby", format!(r#""standby":{{{}}}"#, member())),
         "messages" | "message_echoes" if event.imported => ("history", element),
         "metadata" if event.imported => ("history", format!(r#""history":[{{"metadata":{slice}}}]"#)),
         "errors" | "threads" if event.imported => ("history", format!(r#""history":[{{{element}}}]"#)),
@@ -79,7 +86,7 @@ fn change(event: &Event, list: &str, slice: &str) -> String {
         "calls" | "user_preferences" | "user_id_update" | "automatic_events" => (list, element),
         "groups" => ("group_status_update", element),
         // A member of a value, as it is.
-        name => ("messages", format!("{}:{slice}", quoted(name))),
+        _ => ("messages", member()),
     };
     format!(r#"{{"field":"{field}","value":{{{metadata}{held}}}}}"#)
 }

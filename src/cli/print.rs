@@ -46,16 +46,23 @@ pub(crate) fn standing(as_json: bool, standing: List<Standing>, none: &str) -> R
     })
 }
 
-/// An object's plain members, in a few words.
+/// An object's members in a few words, those of objects in it too.
 fn said(content: &serde_json::Value) -> String {
-    let plain = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    };
-    let members = content.as_object().into_iter().flatten();
-    let told = members.filter_map(|(name, value)| Some(format!("{name}={}", plain(value)?)));
-    told.collect::<Vec<_>>().join(" ")
+    let mut told = Vec::new();
+    tell("", content, &mut told);
+    told.join(" ")
+}
+
+fn tell(name: &str, value: &serde_json::Value, told: &mut Vec<String>) {
+    let within = |inner: &str| if name.is_empty() { inner.to_owned() } else { format!("{name}.{inner}") };
+    match value {
+        serde_json::Value::Object(members) => {
+            members.iter().for_each(|(inner, value)| tell(&within(inner), value, told));
+        }
+        serde_json::Value::Array(elements) => elements.iter().for_each(|value| tell(name, value, told)),
+        serde_json::Value::String(text) => told.push(format!("{name}={text}")),
+        other => told.push(format!("{name}={other}")),
+    }
 }
 
 /// Prints a table.

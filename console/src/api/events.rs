@@ -82,13 +82,36 @@ fn line(stored: &Stored) -> Option<Bytes> {
     // A tombstone: the event was forgotten.
     let value = stored.record.value.as_deref()?;
     match schemas::structured(|name| stored.record.header_str(name), value) {
-        Ok(mut line) => {
-            line.push('\n');
-            Some(Bytes::from(line))
-        }
+        Ok(line) => Some(one_line(line)),
         Err(cause) => {
             warn!(offset = stored.offset, error = %cause, "a record of a feed is not an event; it was passed over");
             None
         }
+    }
+}
+
+/// An object on a line of its own. What Meta sent stands in it as it came, and may be written over several lines: a line break in
+/// JSON is white space, because within strings it is escaped.
+fn one_line(object: String) -> Bytes {
+    let mut line = object.into_bytes();
+    for byte in line.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
+    line.push(b'\n');
+    Bytes::from(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_one_line_and_the_same_object() {
+        let written = "{\"data\":{\r\n  \"text\": \"a\\nb\"\n}}";
+        let line = one_line(written.to_owned());
+        assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(line.last(), Some(&b'\n'));
+        let read = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).expect("JSON");
+        assert_eq!(read(&line), read(written.as_bytes()));
     }
 }

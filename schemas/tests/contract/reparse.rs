@@ -101,6 +101,21 @@ fn a_whole_change_of_before_becomes_each_of_its_items() {
 }
 
 #[test]
+fn what_is_not_read_today_either_is_the_same_again() {
+    let mut count = 0;
+    for path in ["messenger", "instagram", "whatsapp", "hostile"].into_iter().flat_map(fixtures) {
+        let all = events(&std::fs::read(&path).unwrap());
+        for event in all.into_iter().filter(|event| event.kind == Kind::Unrecognized) {
+            let again = reparse(&event, &IdKey::new(&[7; 32]));
+            let again: Vec<_> = again.iter().map(|event| (event.kind, event.source.as_str())).collect();
+            assert_eq!(again, [(event.kind, event.source.as_str())], "{}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 40, "{count}");
+}
+
+#[test]
 fn what_was_read_is_not_read_again() {
     let body = std::fs::read(&fixtures("messenger")[0]).unwrap();
     let event = events(&body).into_iter().find(|event| event.kind != Kind::Unrecognized).unwrap();
