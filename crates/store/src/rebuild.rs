@@ -375,7 +375,16 @@ async fn switch(connection: &mut Object, patience_ms: u32) -> Result<bool, Store
     // The whole of it may take so long, not each table.
     transaction.batch_execute(&format!("SET LOCAL statement_timeout = {patience_ms}")).await?;
     let lock = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", listed("public"));
-    if let Err(cause) = transaction.batch_execute(&lock).await {
+    let change = each(|name| {
+        format!("ALTER TABLE public.{name} SET SCHEMA retired; ALTER TABLE rebuild.{name} SET SCHEMA public")
+    });
+    let end = format!("DROP TABLE rebuild.origin; DELETE FROM projection_offset WHERE projection = '{NAME}'");
+    let mut done = transaction.batch_execute(&lock).await;
+    if done.is_ok() {
+        // The time for the lock runs until the first statement of this is done.
+        done = transaction.batch_execute(&format!("SET LOCAL statement_timeout = 0; {change}; {end}")).await;
+    }
+    if let Err(cause) = done {
         let gives_way =
             [SqlState::QUERY_CANCELED, SqlState::LOCK_NOT_AVAILABLE, SqlState::T_R_DEADLOCK_DETECTED];
         if !cause.code().is_some_and(|code| gives_way.contains(code)) {
@@ -384,11 +393,6 @@ async fn switch(connection: &mut Object, patience_ms: u32) -> Result<bool, Store
         transaction.rollback().await?;
         return Ok(false);
     }
-    let change = each(|name| {
-        format!("ALTER TABLE public.{name} SET SCHEMA retired; ALTER TABLE rebuild.{name} SET SCHEMA public")
-    });
-    let end = format!("DROP TABLE rebuild.origin; DELETE FROM projection_offset WHERE projection = '{NAME}'");
-    transaction.batch_execute(&format!("SET LOCAL statement_timeout = 0; {change}; {end}")).await?;
     transaction.commit().await?;
     Ok(true)
 }

@@ -149,8 +149,11 @@ async fn an_end_that_is_broken_off_anywhere_is_gone_through_again() {
         match tokio::time::timeout(Duration::from_millis(wait_ms), keeper.purge_due()).await {
             Err(_) => broken += 1,
             Ok(done) => {
-                assert_eq!(done.unwrap(), 1);
-                break;
+                assert!(done.unwrap() <= 1);
+                // The one before may have been broken off after it had said that it is over: then none ended now.
+                if rig.parts.plane.state().tenants[&acme].state == TenantState::Purged {
+                    break;
+                }
             }
         }
     }
