@@ -20,6 +20,7 @@ mod problem;
 mod rebuild;
 mod shown;
 mod state;
+mod thread;
 mod token;
 pub mod wire;
 

@@ -43,7 +43,7 @@ impl Keeper {
         let state = self.plane.state();
         // Nobody is let go of because a clock is wrong.
         let now_ms = self.steady.now_ms();
-        let open: Vec<(ErasureId, Erasure)> = state
+        let mut open: Vec<(ErasureId, Erasure)> = state
             .people
             .erasures
             .iter()
@@ -57,6 +57,10 @@ impl Keeper {
             .collect();
         if open.is_empty() {
             return Ok(false);
+        }
+        if self.whole_people(&open).await? {
+            // What is said of them has to be read first.
+            return Ok(true);
         }
         for (id, erasure) in &open {
             if erasure.state == ErasureState::Requested {
@@ -74,6 +78,8 @@ impl Keeper {
             open.iter().map(|(_, erasure)| (erasure.tenant.clone(), erasure.subject)).collect();
         let mut held = scan(&self.log, &self.topics, &people, self.config.tries).await?;
         let mut done = false;
+        // Those asked for last first: when the one that somebody waits for is done, all of the person is.
+        open.sort_by_key(|(id, erasure)| (std::cmp::Reverse(erasure.requested_ms), *id));
         for (id, erasure) in open {
             let person = (erasure.tenant.clone(), erasure.subject);
             let held = held.remove(&person).unwrap_or_default();
@@ -92,6 +98,24 @@ impl Keeper {
             }
         }
         Ok(done)
+    }
+
+    /// Asks for the erasure of every other subject of whoever is to be forgotten, before the first of them is. Says whether
+    /// there was any.
+    async fn whole_people(&self, open: &[(ErasureId, Erasure)]) -> Result<bool, KeepError> {
+        let mut found = false;
+        for (_, erasure) in open.iter().filter(|(_, erasure)| erasure.state == ErasureState::Requested) {
+            let Erasure { tenant, subject, reason, .. } = erasure;
+            for other in self.keyring.db().same_person(tenant, *subject).await? {
+                let state = self.plane.state();
+                if other != *subject && state.people.erasing(tenant, other).is_none() {
+                    let (erasure, tenant) = (ErasureId::from_bytes(rand::random()), tenant.clone());
+                    self.act(Action::ErasureRequested { erasure, tenant, subject: other, reason: *reason }).await?;
+                    found = true;
+                }
+            }
+        }
+        Ok(found)
     }
 
     async fn finish(

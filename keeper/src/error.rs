@@ -60,6 +60,15 @@ pub enum KeepError {
     /// Our own code broke while it changed the key file.
     #[error("changing the key file broke off")]
     Broken,
+    /// An event could not be written.
+    #[error("an event could not be written")]
+    Publish(#[from] publish::PublishError),
+    /// A tenant's feed cannot be written.
+    #[error("the form of a tenant's feed cannot be used")]
+    Form(#[from] publish::FormError),
+    /// Somebody was forgotten meanwhile.
+    #[error("a person was forgotten just now")]
+    Gone,
     /// A process still uses keys that it was told to forget.
     #[error("{processes} processes still use keys that are to be forgotten; one that hangs has to be ended")]
     InUse {
@@ -88,9 +97,9 @@ impl KeepError {
             Self::Views(cause) => cause.disposition() == store::Disposition::Retry,
             Self::Blob(cause) => cause.disposition() == blob::Disposition::Retry,
             // The next round removes what came in between.
-            Self::Left { .. } | Self::TenantLeft { .. } | Self::InUse { .. } => true,
+            Self::Left { .. } | Self::TenantLeft { .. } | Self::InUse { .. } | Self::Gone => true,
             Self::Backup(cause) => cause.is_passing(),
-            Self::Seal(_) | Self::NoBackup { .. } | Self::BackupClosed { .. } | Self::Broken => false,
+            Self::Seal(_) | Self::Publish(_) | Self::Form(_) | Self::NoBackup { .. } | Self::BackupClosed { .. } | Self::Broken => false,
         }
     }
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use blob::BlobStore;
-use control::{ControlError, ControlPlane};
+use control::{ControlError, ControlPlane, Partitions};
 use eventlog::EventLog;
 use keyring::Keyring;
 use prometheus::Registry;
+use publish::Outlets;
 use schemas::{Action, ErasureId, ErasureState, Topics};
 use seal::RootKey;
 use service::Clock;
@@ -42,6 +43,7 @@ pub struct Keeper {
     pub(crate) blobs: BlobStore,
     pub(crate) root: Arc<RootKey>,
     pub(crate) topics: Topics,
+    pub(crate) outlets: Outlets,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     /// What things are removed by.
@@ -77,6 +79,7 @@ impl Keeper {
         let (config, topics) = (Arc::new(config), topics.clone());
         let steady = Steady::new(clock.clone(), config.settle);
         let (endings, sweeping) = (Arc::default(), Arc::default());
+        let outlets = Outlets::new(log.clone(), topics.clone(), Partitions::default());
         Ok(Self {
             config,
             log,
@@ -86,6 +89,7 @@ impl Keeper {
             blobs,
             root,
             topics,
+            outlets,
             metrics,
             clock,
             steady,

@@ -17,6 +17,7 @@ mod generations;
 mod keeper;
 mod metrics;
 mod orphans;
+mod people;
 mod projected;
 mod reseal;
 mod restore;

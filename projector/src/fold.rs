@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry;
 
 use schemas::{
     AttachmentId, ConversationId, DeliveryStatus, Direction, FileOutcome, FileState, Kind, MessageKey,
-    SealedEvent, SubjectId, TenantId,
+    PersonLink, SealedEvent, SubjectId, TenantId,
 };
 use store::{
     AttachmentChange, AttachmentName, AttachmentOutcome, ContactChange, ConversationChange,
@@ -38,7 +38,10 @@ pub fn fold_into(changes: &mut ConversationChanges, event: &SealedEvent) {
 
 /// Adds what one event changes.
 pub(crate) fn add(changes: &mut ConversationChanges, mut event: SealedEvent) {
-    changes.applied.routed(&event.tenant, event.raw.raw, event.raw.index, event.raw.count);
+    // What Tidings itself says of an item is not that item.
+    if !event.kind.is_ours() {
+        changes.applied.routed(&event.tenant, event.raw.raw, event.raw.index, event.raw.count);
+    }
     contact(changes, &mut event);
     match event.kind {
         Kind::MessageReceived | Kind::MessageSent | Kind::PostbackReceived => {
@@ -113,7 +116,9 @@ fn stands(event: &SealedEvent) -> Option<(StandingKey, i16)> {
         Kind::ContactUpdated => (key(Side::AddressBook, event.subject?.as_bytes(), String::new()), 0),
         Kind::PersonMerged | Kind::PersonSplit => {
             let (into, from) = event.facts.people?;
-            (key(Side::Person, from.as_bytes(), into.to_string()), 0)
+            // An operator's word stands against any payload's.
+            let rank = i16::from(word == PersonLink::OPERATOR);
+            (key(Side::Person, from.as_bytes(), into.to_string()), rank)
         }
         Kind::TemplateUpdated
         | Kind::NumberUpdated

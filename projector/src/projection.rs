@@ -94,6 +94,10 @@ impl Projection {
                     } else {
                         let header = |name| stored.record.header_str(name).unwrap_or_default();
                         let tenant = header("ce_tenant").parse::<TenantId>();
+                        // What Tidings itself says of an item is not that item.
+                        if schemas::is_ours(|name| stored.record.header_str(name)) {
+                            continue;
+                        }
                         match (tenant, header("ce_rawposition").parse::<RawPosition>()) {
                             (Ok(tenant), Ok(position)) => cover::event(&mut change, &tenant, position),
                             (Err(cause), _) => unreadable(stored, &cause),

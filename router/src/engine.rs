@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use control::{ControlPlane, Partitions};
 use eventlog::{AppendError, EventLog, Record, Topic, TopicPartition};
-use keyring::{Keyring, Person, SubjectKey, TenantKeys, Whom};
-use publish::{FeedForm, Outlet, Outlets};
+use keyring::{Keyring, KeyringError, Known, Person, SubjectKey, TenantKeys, Whom};
+use publish::{FeedForm, Outlet, Outlets, Published};
 use schemas::{ControlState, EventContext, RawPosition, RawRef, Reason, SubjectId, TenantId, Topics};
 use seal::RootKey;
 use service::Clock;
@@ -17,8 +17,11 @@ use crate::append::{Output, append_all};
 use crate::error::RouteError;
 use crate::judge::{Judged, Wanted, judge};
 use crate::metrics::{Fate, Metrics};
-use crate::plan::{pointer_record, write};
+use crate::plan::{pointer_record, write, write_merge};
 use crate::unseal::{Body, Unsealer};
+
+/// Who acts when nobody asked.
+const ACTOR: &str = "platform";
 
 /// A delivery and what is wanted of it.
 pub(crate) struct Delivery {
@@ -60,9 +63,21 @@ struct Home {
 /// Who a routed item is about.
 enum About {
     /// Somebody, or nobody: their key seals it.
-    Key(Option<SubjectId>, Arc<SubjectKey>),
+    Key(Subject, Arc<SubjectKey>),
     /// Somebody who was forgotten since.
     Forgotten,
+}
+
+/// Somebody or nobody, and who else turned out to be the same person.
+struct Subject {
+    id: Option<SubjectId>,
+    same: Vec<SubjectId>,
+}
+
+impl Subject {
+    fn all(&self) -> impl Iterator<Item = SubjectId> {
+        self.id.into_iter().chain(self.same.iter().copied())
+    }
 }
 
 impl Engine {
@@ -102,7 +117,9 @@ impl Engine {
         let events = self.outlets.events().await?;
 
         let mut outputs = Vec::new();
+        let mut written = 0;
         let mut names = Vec::new();
+        let mut merges: BTreeSet<(TenantId, Vec<SubjectId>)> = BTreeSet::new();
         let mut surroundings = homes.iter().zip(about);
         for (number, delivery) in judged.iter_mut().enumerate() {
             // The surroundings last: an iterator that ends first must not have taken one of the other.
@@ -118,20 +135,29 @@ impl Engine {
                     tenant: &routed.tenant,
                     asset: &routed.asset,
                     id_key: &home.keys.id_key,
-                    subject,
+                    subject: subject.id,
                     received_ms: delivery.received_ms,
                     raw: RawPosition { raw: delivery.raw, index, count: delivery.count },
                 };
-                let is_restricted = subject.is_some_and(|subject| {
-                    state.people.restricted.contains(&(routed.tenant.clone(), subject))
-                });
+                let mut subjects = subject.all();
+                let is_restricted = subjects
+                    .any(|subject| state.people.restricted.contains(&(routed.tenant.clone(), subject)));
                 match write(routed.item, &context, &key, &home.form, is_restricted, events, &home.feed) {
-                    Ok((published, username)) => {
-                        let of = Some((number, index));
-                        let records = [published.event, published.feed];
-                        outputs.extend(records.map(|(at, record)| Output { at, record, of }));
-                        if let (Some(subject), Some(name)) = (subject, username) {
-                            names.push((routed.tenant.clone(), subject, name));
+                    Ok((published, event)) => {
+                        written += 1;
+                        let output = |published: Published, of| {
+                            [published.event, published.feed].map(|(at, record)| Output { at, record, of })
+                        };
+                        outputs.extend(output(published, Some((number, index))));
+                        if !subject.same.is_empty() && merges.insert((routed.tenant.clone(), subject.all().collect())) {
+                            for pair in subject.id.iter().flat_map(|id| subject.same.iter().map(|other| [*id, *other])) {
+                                let merge = write_merge(&event, pair, &home.keys.id_key, &key, &home.form, events, &home.feed);
+                                outputs.extend(output(merge?, None));
+                            }
+                        }
+                        let username = event.contact.and_then(|contact| contact.username);
+                        if let (Some(subject), Some(name)) = (subject.id, username) {
+                            names.push((routed.tenant, subject, name));
                         }
                     }
                     Err(reason) => {
@@ -146,7 +172,6 @@ impl Engine {
         if !names.is_empty() {
             self.keyring.hint(&names).await?;
         }
-        let written = outputs.len() / 2;
         let refused: BTreeSet<(usize, u32)> =
             append_all(&self.log, outputs).await?.into_iter().filter_map(|output| output.of).collect();
         for (number, index) in &refused {
@@ -155,8 +180,11 @@ impl Engine {
             }
         }
         self.point(&judged).await?;
+        for (tenant, subjects) in merges {
+            self.merge(&tenant, &subjects).await?;
+        }
 
-        let routed = (written - refused.len()) as u64;
+        let routed = written - refused.len() as u64;
         self.metrics.routed(routed);
         self.metrics.batch_seconds.observe(began.elapsed().as_secs_f64());
         let received_ms = judged.last().map_or(now_ms, |delivery| delivery.received_ms);
@@ -226,6 +254,21 @@ impl Engine {
         Ok(homes)
     }
 
+    /// Makes people one, now that everybody can read that they are. What holds of one of their subjects holds of all.
+    async fn merge(&self, tenant: &TenantId, subjects: &[SubjectId]) -> Result<(), RouteError> {
+        let mut all = BTreeSet::new();
+        for subject in subjects {
+            all.extend(self.keyring.db().same_person(tenant, *subject).await.map_err(KeyringError::from)?);
+        }
+        let all: Vec<SubjectId> = all.into_iter().collect();
+        for action in self.plane.state().people.shared(tenant, &all) {
+            self.plane.act(self.clock.now_ms(), ACTOR, action).await?;
+        }
+        self.keyring.merge(tenant, &all).await?;
+        self.metrics.merges.inc();
+        Ok(())
+    }
+
     /// Whom each routed item is about, and what seals it, in order; one call each for all.
     async fn about(&self, judged: &[Judged<'_>]) -> Result<Vec<About>, RouteError> {
         let items = || {
@@ -243,26 +286,30 @@ impl Engine {
             .collect();
         let mut found =
             if people.is_empty() { Vec::new() } else { self.keyring.subjects(&people).await? }.into_iter();
-        let whom: Vec<Option<Whom>> = items()
+        let known: Vec<Option<Known>> = items()
             .map(|(routed, _)| if routed.item.persons().is_empty() { None } else { found.next() })
             .collect();
         let owners: Vec<(TenantId, Option<SubjectId>)> = items()
-            .zip(&whom)
-            .map(|((routed, _), whom)| {
-                let subject = match whom {
-                    Some(Whom::Subject(subject)) => Some(*subject),
-                    Some(Whom::Forgotten) | None => None,
-                };
+            .zip(&known)
+            .map(|((routed, _), known)| {
+                let subject = known.as_ref().and_then(|known| match known.whom {
+                    Whom::Subject(subject) => Some(subject),
+                    Whom::Forgotten => None,
+                });
                 (routed.tenant.clone(), subject)
             })
             .collect();
         let keys = self.keyring.keys(&owners).await?;
-        whom.into_iter()
+        known
+            .into_iter()
             .zip(owners)
             .zip(keys)
-            .map(|((whom, (_, subject)), key)| match whom {
-                Some(Whom::Forgotten) => Ok(About::Forgotten),
-                _ => key.map(|key| About::Key(subject, key)).ok_or(RouteError::Forgotten),
+            .map(|((known, (_, id)), key)| match known {
+                Some(Known { whom: Whom::Forgotten, .. }) => Ok(About::Forgotten),
+                known => {
+                    let same = known.map(|known| known.same).unwrap_or_default();
+                    key.map(|key| About::Key(Subject { id, same }, key)).ok_or(RouteError::Forgotten)
+                }
             })
             .collect()
     }

@@ -3,7 +3,7 @@
 use control::ControlError;
 use eventlog::{AppendError, ConsumeError, Disposition, LogError, ReadError};
 use keyring::KeyringError;
-use publish::FormError;
+use publish::{FormError, PublishError};
 use seal::SealError;
 
 /// Why a batch could not be routed.
@@ -25,6 +25,8 @@ pub(crate) enum RouteError {
     Root(#[from] SealError),
     #[error("the form of a tenant's feed cannot be used")]
     Form(#[from] FormError),
+    #[error("that people are one could not be written")]
+    Merge(#[from] PublishError),
     #[error("a person was forgotten just now")]
     Forgotten,
 }
@@ -41,7 +43,7 @@ impl RouteError {
             Self::Control(cause) => cause.is_passing(),
             // The rest of this process is about to learn of it.
             Self::Forgotten => true,
-            Self::Root(_) | Self::Form(_) => false,
+            Self::Root(_) | Self::Form(_) | Self::Merge(_) => false,
         }
     }
 }

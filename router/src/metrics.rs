@@ -73,6 +73,7 @@ pub(crate) struct Metrics {
     pub(crate) gone: IntCounter,
     pub(crate) retries: IntCounter,
     pub(crate) crashes: IntCounter,
+    pub(crate) merges: IntCounter,
     pub(crate) batch_seconds: Histogram,
     pub(crate) lag_seconds: Gauge,
 }
@@ -142,6 +143,10 @@ impl Metrics {
             crashes: counter(
                 "router_crashes_total",
                 "Deliveries or items whose reading panicked; they are in quarantine, and the program has a fault",
+            )?,
+            merges: counter(
+                "router_people_merged_total",
+                "Times that two known people turned out to be one, because Meta named both together",
             )?,
             batch_seconds,
             lag_seconds,

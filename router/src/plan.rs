@@ -6,10 +6,12 @@ use bytes::Bytes;
 use eventlog::Record;
 use keyring::SubjectKey;
 use publish::{FeedForm, Outlet, PublishError, Published, publish};
-use schemas::{EventContext, Item, Outcome, Pointer, Reason};
+use schemas::{
+    Event, EventContext, IdKey, Item, Kind, Outcome, PeopleSaid, Pointer, Reason, SubjectId,
+};
 
-/// An item's records, and the user name it tells of its person.
-pub(crate) type Written = (Published, Option<String>);
+/// An item's records, and the event that they are of.
+pub(crate) type Written = (Published, Event);
 
 /// An item as its event, sealed. An item that cannot be written, because it breaks our code or is larger than the log takes,
 /// is set aside alone.
@@ -25,13 +27,27 @@ pub(crate) fn write(
     let write = || {
         let event = item.into_event(context);
         let published = publish(&event, key, form, is_restricted, events, feed);
-        published.map(|published| (published, event.contact.and_then(|contact| contact.username)))
+        published.map(|published| (published, event))
     };
     match catch_unwind(AssertUnwindSafe(write)) {
         Ok(Ok(written)) => Ok(written),
         Ok(Err(PublishError::TooLarge)) => Err(Reason::TooLarge),
         Ok(Err(PublishError::Seal(_) | PublishError::Feed(_))) | Err(_) => Err(Reason::Crashed),
     }
+}
+
+/// That those whom an event named are one person.
+pub(crate) fn write_merge(
+    event: &Event,
+    [subject, other]: [SubjectId; 2],
+    id_key: &IdKey,
+    key: &SubjectKey,
+    form: &FeedForm,
+    events: &Outlet,
+    feed: &Outlet,
+) -> Result<Published, PublishError> {
+    let merged = PeopleSaid::by(event).event(Kind::PersonMerged, [subject, other], subject, id_key);
+    publish(&merged, key, form, false, events, feed)
 }
 
 /// A pointer as its record.
@@ -56,7 +72,7 @@ mod tests {
 
     use eventlog::{Topic, TopicPartition};
     use keyring::Keyring;
-    use schemas::{Event, FeedFormat, IdKey, RawPosition, RawRef, SealedEvent, TenantId, split};
+    use schemas::{FeedFormat, RawPosition, RawRef, SealedEvent, TenantId, split};
     use store::{KeyringDb, KeyringRole};
     use testkit::Postgres;
 

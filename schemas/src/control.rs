@@ -165,6 +165,22 @@ pub enum Action {
         /// The person.
         subject: SubjectId,
     },
+    /// An operator said that two people are one.
+    PeopleMerged {
+        /// Whose people.
+        tenant: TenantId,
+        /// The person who stands for both: their smaller subject.
+        into: SubjectId,
+        /// The other one.
+        from: SubjectId,
+    },
+    /// An operator said that a subject is not of the person it was taken for.
+    PersonSplit {
+        /// Whose person.
+        tenant: TenantId,
+        /// The subject.
+        subject: SubjectId,
+    },
     /// Meta called back about somebody who used the app.
     CallbackReceived {
         /// The app.
@@ -280,6 +296,8 @@ impl Action {
             Self::SubjectHeld { .. } => "subject_held",
             Self::SubjectCorrected { .. } => "subject_corrected",
             Self::SubjectExported { .. } => "subject_exported",
+            Self::PeopleMerged { .. } => "people_merged",
+            Self::PersonSplit { .. } => "person_split",
             Self::CallbackReceived { .. } => "callback_received",
             Self::CallbackAnswered { .. } => "callback_answered",
             Self::KeysRotated { .. } => "keys_rotated",
@@ -309,7 +327,9 @@ impl Action {
             | Self::SubjectRestricted { tenant, .. }
             | Self::SubjectHeld { tenant, .. }
             | Self::SubjectCorrected { tenant, .. }
-            | Self::SubjectExported { tenant, .. } => Some(tenant),
+            | Self::SubjectExported { tenant, .. }
+            | Self::PeopleMerged { tenant, .. }
+            | Self::PersonSplit { tenant, .. } => Some(tenant),
             Self::KeysRotated { tenant, .. } => tenant.as_ref(),
             Self::AppAdded(_)
             | Self::AppRotated(_)
@@ -358,9 +378,12 @@ impl Action {
             Self::SubjectHeld { subject, until_ms, .. } => {
                 format!("subject {subject}: {}", if until_ms.is_some() { "held" } else { "released" })
             }
-            Self::SubjectCorrected { subject, .. } | Self::SubjectExported { subject, .. } => {
+            Self::SubjectCorrected { subject, .. }
+            | Self::SubjectExported { subject, .. }
+            | Self::PersonSplit { subject, .. } => {
                 format!("subject {subject}")
             }
+            Self::PeopleMerged { into, from, .. } => format!("subject {from} into {into}"),
             Self::CallbackReceived { app, kind, code } => {
                 format!("app {app}, {}, code {code}", kind.as_str())
             }

@@ -210,6 +210,30 @@ impl People {
         }
     }
 
+    /// What has to be said so that what holds of one of these subjects holds of all: they are one person.
+    pub fn shared(&self, tenant: &TenantId, subjects: &[SubjectId]) -> Vec<Action> {
+        let of = |subject: &SubjectId| (tenant.clone(), *subject);
+        let mut actions = Vec::new();
+        if subjects.iter().any(|subject| self.restricted.contains(&of(subject))) {
+            let others = subjects.iter().filter(|subject| !self.restricted.contains(&of(subject)));
+            actions.extend(others.map(|subject| Action::SubjectRestricted {
+                tenant: tenant.clone(),
+                subject: *subject,
+                restricted: true,
+            }));
+        }
+        let held = |subject: &SubjectId| self.held.get(&of(subject)).copied();
+        if let Some(longest) = subjects.iter().filter_map(held).max() {
+            let others = subjects.iter().filter(|subject| held(subject) != Some(longest));
+            actions.extend(others.map(|subject| Action::SubjectHeld {
+                tenant: tenant.clone(),
+                subject: *subject,
+                until_ms: Some(longest),
+            }));
+        }
+        actions
+    }
+
     fn reach(&mut self, erasure: ErasureId, at_ms: i64, state: ErasureState) {
         if let Some(known) = self.erasures.get_mut(&erasure)
             && !matches!(known.state, ErasureState::Done(_))

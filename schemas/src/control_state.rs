@@ -160,8 +160,11 @@ impl ControlState {
             | Action::CallbackReceived { .. }
             | Action::CallbackAnswered { .. } => self.people.apply(offset, record),
             Action::KeysRotated { level: KeyLevel::Data, .. } => self.data_keys = offset + 1,
-            // Whoever remembers keys reads them again.
-            Action::KeysRotated { .. } | Action::BackupRestored { .. } => self.people.evictions = offset + 1,
+            // Whoever remembers keys, or who is whom, reads them again.
+            Action::KeysRotated { .. }
+            | Action::BackupRestored { .. }
+            | Action::PeopleMerged { .. }
+            | Action::PersonSplit { .. } => self.people.evictions = offset + 1,
             Action::QuarantineRedriven { .. }
             | Action::HolesRerouted { .. }
             | Action::AssetTokenSet { .. }

@@ -81,7 +81,7 @@ impl Facts {
             Content::AddressBook(entry) => {
                 Self { removed: entry.action.as_deref() == Some("remove"), ..Self::default() }
             }
-            Content::Link(link) => Self { people: Some((link.into, link.from)), ..Self::default() },
+            Content::Link(link) => Self { people: Some((link.into, link.from)), ..of(&link.evidence) },
             Content::Template(update) => Self {
                 item: update.template_id.as_deref().or(update.name.as_deref()).map(word),
                 ..of(&update.change)

@@ -57,6 +57,13 @@ impl fmt::Debug for Identifier {
 }
 
 impl Identifier {
+    /// Within which a person has one of this kind, so that two are two people: the business account of a user id
+    /// (`meta-platform.md` §3c.5). `None` of what several may have in turn, such as a phone number.
+    pub fn scope(&self) -> Option<&str> {
+        (self.kind == IdentifierKind::Bsuid)
+            .then(|| self.value.rsplit_once('/').map_or("", |(account, _)| account))
+    }
+
     /// Everything that an operator may mean by what they type: a phone number in whatever form, or an id that Meta scopes to
     /// one of these assets. Their values are those that payloads with them are read into.
     pub fn candidates(value: &str, assets: &[Asset]) -> Vec<Self> {

@@ -273,6 +273,11 @@ pub(crate) fn type_of<'h>(headers: &impl Fn(&str) -> Option<&'h str>) -> Result<
     read(header_of(headers, "ce_type")?).ok_or(DecodeError::UnknownType)
 }
 
+/// Whether a record, by its headers, is of a kind that Tidings itself says and not Meta: no item of a delivery.
+pub fn is_ours<'h>(headers: impl Fn(&str) -> Option<&'h str>) -> bool {
+    type_of(&headers).is_ok_and(|(kind, _)| kind.is_ours())
+}
+
 fn part<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, DecodeError> {
     serde_json::from_str(json).map_err(|error| DecodeError::data(&error))
 }

@@ -19,6 +19,8 @@ Examples:
   tidings person correct acme SUBJECT --name 'Right Name'
   tidings person restrict acme SUBJECT          # kept, but not to be used; --lift ends it
   tidings person hold acme SUBJECT --days 90    # must not be forgotten; --release ends it
+  tidings person merge acme SUBJECT OTHER       # two subjects are one person
+  tidings person split acme SUBJECT             # this subject is somebody else, whatever payloads say
 
 SUBJECT is what `find` prints: a random id that says nothing by itself.";
 
@@ -92,6 +94,18 @@ enum PersonCommand {
         /// No longer
         #[arg(long)]
         release: bool,
+    },
+    /// Say that two subjects are one person: shown as one, forgotten as one
+    Merge {
+        #[command(flatten)]
+        of: Of,
+        /// Another subject of theirs
+        other: SubjectId,
+    },
+    /// Say that a subject is not of the person it was taken for; only a merge brings them together again
+    Split {
+        #[command(flatten)]
+        of: Of,
     },
 }
 
@@ -174,16 +188,26 @@ pub(crate) async fn person(args: PersonArgs) -> Result<(), Failure> {
             let days = (!release).then_some(days);
             client.post(&of.path(&subject, "hold"), &json!({ "days": days })).await?
         }
+        PersonCommand::Merge { of, other } => {
+            let subject = of.subject.to_string();
+            client.post(&of.path(&subject, "merge"), &json!({ "with": other })).await?
+        }
+        PersonCommand::Split { of } => {
+            let subject = of.subject.to_string();
+            client.post(&of.path(&subject, "split"), &json!({})).await?
+        }
     };
     if as_json {
         return print::json(&found);
     }
     let held = found.held_until.as_deref().map(|until| format!(", held until {}", print::at(until)));
+    let several = (!found.subjects.is_empty()).then(|| format!(", subjects {}", found.subjects.join(" ")));
     print::line(&format!(
-        "subject {}: {}{}",
+        "subject {}: {}{}{}",
         found.subject,
         if found.restricted { "restricted" } else { "not restricted" },
-        held.unwrap_or_default()
+        held.unwrap_or_default(),
+        several.unwrap_or_default()
     ))
 }
 

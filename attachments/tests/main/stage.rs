@@ -256,7 +256,7 @@ impl Stage {
         let asset: Asset = asset.parse().unwrap();
         let identifiers = vec![Identifier { kind: IdentifierKind::Phone, value: phone.to_owned() }];
         let person = Person { tenant: tenant.clone(), identifiers, occurred_ms };
-        let Whom::Subject(subject) = self.people.subjects(&[person]).await.unwrap()[0] else {
+        let Whom::Subject(subject) = self.people.subjects(&[person]).await.unwrap()[0].whom else {
             panic!("nobody was forgotten")
         };
         let id_key = self.people.tenant(&tenant).await.unwrap().id_key.clone();

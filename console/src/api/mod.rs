@@ -52,6 +52,8 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(people::correct))
         .routes(routes!(people::restrict))
         .routes(routes!(people::hold))
+        .routes(routes!(people::merge))
+        .routes(routes!(people::split))
         .routes(routes!(events::list))
         .routes(routes!(events::follow))
         .routes(routes!(reparse::reparse))

@@ -22,8 +22,8 @@ use crate::problem::Problem;
 use crate::shown;
 use crate::state::Shared;
 use crate::wire::{
-    self, Correct, Erase, ErasureAnswer, ExportedConversation, ExportedProfile, Hold, List, PersonExport,
-    PersonFound, Restrict,
+    self, Correct, Erase, ErasureAnswer, ExportedConversation, ExportedProfile, Hold, List, Merge,
+    PersonExport, PersonFound, Restrict,
 };
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -80,12 +80,13 @@ pub(super) async fn find(
         }
         subjects.extend(value.parse::<SubjectId>().ok());
     }
-    subjects.sort();
-    subjects.dedup();
-    let mut items = Vec::new();
+    let mut items: Vec<PersonFound> = Vec::new();
     for subject in subjects {
-        items.extend(person(&shared, &state, &tenant, subject).await?);
+        // Several may lead to one.
+        let found = person(&shared, &state, &tenant, subject).await?;
+        items.extend(found.filter(|one| items.iter().all(|known| known.subject != one.subject)));
     }
+    items.sort_by(|one, other| one.subject.cmp(&other.subject));
     Ok(Json(List { items }))
 }
 
@@ -176,21 +177,26 @@ pub(super) async fn export(
     Named((tenant, subject)): Named<(TenantId, SubjectId)>,
 ) -> Result<Json<PersonExport>, Problem> {
     let identifiers = known(&shared, &tenant, subject).await?;
+    let same = shared.keyring.db().same_person(&tenant, subject).await?;
     let state = shared.plane.state();
     let mut rows = Vec::new();
-    for row in shared.views.conversations_of(&tenant, subject).await? {
-        let messages = theirs(&shared, &tenant, &row, subject).await?;
+    for row in conversations(&shared, &tenant, &same).await? {
+        let messages = theirs(&shared, &tenant, &row, &same).await?;
         rows.push((row, messages));
     }
-    let standing = shared.views.standing_of(&tenant, subject).await?;
+    let mut standing = Vec::new();
+    for subject in &same {
+        standing.extend(shared.views.standing_of(&tenant, *subject).await?);
+    }
     // What is sealed for anybody else does not open with this, and is left out. Once everything was read, because whoever
     // forgets somebody waits while keys are in use.
-    let opener = Opener::of(&shared.keyring, &tenant, [&Some(subject)]).await?;
+    let subjects: Vec<Option<SubjectId>> = same.iter().copied().map(Some).collect();
+    let opener = Opener::of(&shared.keyring, &tenant, &subjects).await?;
     let mut conversations = Vec::new();
     let mut profile = ContactProfile::default();
     for (row, messages) in rows {
-        if row.subject == Some(subject) {
-            profile = shown::profile(row.contact.as_ref(), Some(subject), &tenant, &state.people, &opener);
+        if profile == ContactProfile::default() && row.subject.is_some_and(|subject| same.contains(&subject)) {
+            profile = shown::profile(row.contact.as_ref(), row.subject, &tenant, &state.people, &opener);
         }
         conversations.push(ExportedConversation {
             id: row.id.to_string(),
@@ -237,12 +243,20 @@ pub(super) async fn correct(
         ));
     }
     texts().map(String::as_str).try_for_each(without_card_number)?;
-    let opener = Opener::of(&shared.keyring, &tenant, [&Some(subject)]).await?;
-    let key = opener.key(subject).ok_or_else(|| nobody(&tenant, subject))?;
+    let same = shared.keyring.db().same_person(&tenant, subject).await?;
+    let subjects: Vec<Option<SubjectId>> = same.iter().copied().map(Some).collect();
+    let opener = Opener::of(&shared.keyring, &tenant, &subjects).await?;
     let json = serde_json::to_vec(&given).expect("a profile is plain data");
-    let sealed = STANDARD.encode(key.seal_correction(&json)?);
+    let mut actions = Vec::new();
+    for subject in same {
+        let key = opener.key(subject).ok_or_else(|| nobody(&tenant, subject))?;
+        let sealed = STANDARD.encode(key.seal_correction(&json)?);
+        actions.push(Action::SubjectCorrected { tenant: tenant.clone(), subject, sealed });
+    }
     drop(opener);
-    shared.act(Action::SubjectCorrected { tenant: tenant.clone(), subject, sealed }).await?;
+    for action in actions {
+        shared.act(action).await?;
+    }
     answer_person(&shared, &tenant, subject).await
 }
 
@@ -259,8 +273,10 @@ pub(super) async fn restrict(
     Given(given): Given<Restrict>,
 ) -> Result<Json<PersonFound>, Problem> {
     known(&shared, &tenant, subject).await?;
-    let (of, restricted) = (tenant.clone(), given.restricted);
-    shared.act(Action::SubjectRestricted { tenant: of, subject, restricted }).await?;
+    let restricted = given.restricted;
+    for subject in shared.keyring.db().same_person(&tenant, subject).await? {
+        shared.act(Action::SubjectRestricted { tenant: tenant.clone(), subject, restricted }).await?;
+    }
     answer_person(&shared, &tenant, subject).await
 }
 
@@ -284,8 +300,93 @@ pub(super) async fn hold(
         ));
     }
     let until_ms = given.days.map(|days| shared.clock.now_ms() + i64::from(days) * DAY_MS);
-    shared.act(Action::SubjectHeld { tenant: tenant.clone(), subject, until_ms }).await?;
+    for subject in shared.keyring.db().same_person(&tenant, subject).await? {
+        shared.act(Action::SubjectHeld { tenant: tenant.clone(), subject, until_ms }).await?;
+    }
     answer_person(&shared, &tenant, subject).await
+}
+
+/// Makes two people one, whatever was said of them before: their conversations with an asset are shown as one, and forgetting
+/// one forgets both.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/people/{subject}/merge", tag = "people", operation_id = "person_merge",
+    request_body = Merge,
+    params(("tenant" = String, Path, description = "The tenant's id"),
+        ("subject" = String, Path, description = "The person's subject")),
+    responses((status = 200, body = PersonFound), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 409, body = wire::Problem), (status = 422, body = wire::Problem),
+        (status = 503, body = wire::Problem)))]
+pub(super) async fn merge(
+    State(shared): State<Shared>,
+    Named((tenant, subject)): Named<(TenantId, SubjectId)>,
+    Given(given): Given<Merge>,
+) -> Result<Json<PersonFound>, Problem> {
+    let both = [subject, given.with];
+    for subject in both {
+        known(&shared, &tenant, subject).await?;
+    }
+    if subject == given.with {
+        return Err(Problem::bad_request(
+            "a person is the same as themselves",
+            "`tidings person merge TENANT SUBJECT OTHER` names two subjects",
+        ));
+    }
+    let asset = an_asset(&shared, &tenant, &both).await?;
+    shared.keeper.merge_people(&tenant, both, &asset).await?;
+    let [into, from] = if subject < given.with { both } else { [given.with, subject] };
+    shared.act(Action::PeopleMerged { tenant: tenant.clone(), into, from }).await?;
+    answer_person(&shared, &tenant, subject).await
+}
+
+/// Takes a subject out of the person it was taken for, for good: no payload brings them together again, only a merge does.
+#[utoipa::path(post, path = "/v1/tenants/{tenant}/people/{subject}/split", tag = "people", operation_id = "person_split",
+    params(("tenant" = String, Path, description = "The tenant's id"),
+        ("subject" = String, Path, description = "The subject that is somebody else")),
+    responses((status = 200, body = PersonFound), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
+        (status = 404, body = wire::Problem), (status = 409, body = wire::Problem), (status = 503, body = wire::Problem)))]
+pub(super) async fn split(
+    State(shared): State<Shared>,
+    Named((tenant, subject)): Named<(TenantId, SubjectId)>,
+) -> Result<Json<PersonFound>, Problem> {
+    known(&shared, &tenant, subject).await?;
+    let asset = an_asset(&shared, &tenant, &[subject]).await?;
+    if !shared.keeper.split_person(&tenant, subject, &asset).await? {
+        return Err(Problem::conflict(
+            format!("{subject} is the only subject of its person"),
+            format!("`tidings person find {tenant} {subject}` shows the subjects of a person who has several"),
+        ));
+    }
+    shared.act(Action::PersonSplit { tenant: tenant.clone(), subject }).await?;
+    answer_person(&shared, &tenant, subject).await
+}
+
+/// Where something is said of these people: an asset that they talk with, or another of the tenant's.
+async fn an_asset(shared: &Shared, tenant: &TenantId, subjects: &[SubjectId]) -> Result<Asset, Problem> {
+    let theirs = conversations(shared, tenant, subjects).await?;
+    let theirs = theirs.iter().find_map(|row| row.asset.parse().ok());
+    let theirs = theirs.or_else(|| assets(&shared.plane.state(), tenant).into_iter().next());
+    theirs.ok_or_else(|| {
+        Problem::conflict(
+            format!("tenant {tenant} has no asset, and these people no conversation: there is nowhere to say it"),
+            format!("`tidings asset connect {tenant} ASSET` connects one"),
+        )
+    })
+}
+
+/// The conversations of these subjects, each once.
+async fn conversations(
+    shared: &Shared,
+    tenant: &TenantId,
+    subjects: &[SubjectId],
+) -> Result<Vec<ConversationRow>, Problem> {
+    let mut all: Vec<ConversationRow> = Vec::new();
+    for subject in subjects {
+        for row in shared.views.conversations_of(tenant, *subject).await? {
+            if all.iter().all(|known| known.id != row.id) {
+                all.push(row);
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// The assets of a tenant.
@@ -310,12 +411,14 @@ async fn person(
         return Ok(None);
     }
     let Some(identifiers) = shared.keyring.db().identifiers(tenant, subject).await? else { return Ok(None) };
-    let conversations = shared.views.conversations_of(tenant, subject).await?;
+    let same = shared.keyring.db().same_person(tenant, subject).await?;
+    let conversations = conversations(shared, tenant, &same).await?;
     let of = (tenant.clone(), subject);
     let now_ms = shared.clock.now_ms();
     let held_until_ms = state.people.held.get(&of).filter(|until| **until > now_ms);
     Ok(Some(PersonFound {
-        subject: subject.to_string(),
+        subject: same.first().unwrap_or(&subject).to_string(),
+        subjects: if same.len() > 1 { same.iter().map(ToString::to_string).collect() } else { Vec::new() },
         identifiers,
         conversations: conversations.iter().map(|row| row.id.to_string()).collect(),
         restricted: state.people.restricted.contains(&of),
@@ -332,24 +435,25 @@ async fn answer_person(
     found.map(Json).ok_or_else(|| nobody(tenant, subject))
 }
 
-/// The messages of a conversation that are sealed for this person.
+/// The messages of a conversation that are sealed for this person, who has these subjects.
 async fn theirs(
     shared: &Shared,
     tenant: &TenantId,
     conversation: &ConversationRow,
-    subject: SubjectId,
+    same: &[SubjectId],
 ) -> Result<Vec<MessageRow>, Problem> {
+    let is_theirs = |subject: Option<SubjectId>| subject.is_some_and(|subject| same.contains(&subject));
     let mut theirs = Vec::new();
     let mut after = None;
     loop {
-        let page = shared.views.messages(tenant, conversation.id, PAGE, after).await?;
+        let page = shared.views.messages(tenant, &[conversation.id], PAGE, after).await?;
         after = page.last().map(|row| MessageCursor { at_ms: row.at_ms, event: row.event });
         let is_last = page.len() < PAGE as usize;
         theirs.extend(page.into_iter().filter(|row| {
             // A deleted message says nothing any more; in a conversation of their own it is still theirs.
             match &row.content {
-                Some(content) => content.subject == Some(subject),
-                None => conversation.subject == Some(subject),
+                Some(content) => is_theirs(content.subject),
+                None => is_theirs(conversation.subject),
             }
         }));
         if is_last {

@@ -13,8 +13,8 @@ mod views;
 pub use keep::{FeedAnswer, SetFeed, SetToken, Terminate};
 pub use operate::{AppAnswer, AssetAnswer, NewApp, NewTenant, Removed, RotateApp, TenantAnswer};
 pub use people::{
-    Correct, Erase, ErasureAnswer, ExportedConversation, ExportedProfile, Hold, PersonExport, PersonFound,
-    Restrict,
+    Correct, Erase, ErasureAnswer, ExportedConversation, ExportedProfile, Hold, Merge, PersonExport,
+    PersonFound, Restrict,
 };
 pub use report::{
     AffectedPerson, AffectedTenant, AuditEntry, AuditVerdict, ChainVerdict, LogPosition, LossEquation,

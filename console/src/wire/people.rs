@@ -1,6 +1,6 @@
 //! People: who is known, and what was asked for and done about them.
 
-use schemas::ErasureReason;
+use schemas::{ErasureReason, SubjectId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,6 +11,9 @@ use crate::wire::Standing;
 pub struct PersonFound {
     /// The subject: a random id that holds no identifier.
     pub subject: String,
+    /// Every subject of theirs, where they have several: they were met under each before it was known that they are one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<String>,
     /// The kinds of identifiers that lead to them; the identifiers themselves are nowhere.
     pub identifiers: Vec<String>,
     /// Their conversations.
@@ -21,6 +24,15 @@ pub struct PersonFound {
     /// They must not be forgotten until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_until: Option<String>,
+}
+
+/// Who else somebody is.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Merge {
+    /// Another subject, who is the same person.
+    #[schema(value_type = String)]
+    pub with: SubjectId,
 }
 
 /// Why somebody is to be forgotten.

@@ -35,9 +35,10 @@ pub(crate) async fn subjects(rig: &Rig, tenant: &TenantId, count: usize) -> Vec<
             occurred_ms: 0,
         })
         .collect();
-    let whom = rig.keyring.subjects(&people).await.unwrap();
-    whom.into_iter()
-        .map(|whom| match whom {
+    let known = rig.keyring.subjects(&people).await.unwrap();
+    known
+        .into_iter()
+        .map(|one| match one.whom {
             Whom::Subject(subject) => subject,
             Whom::Forgotten => panic!("nobody was forgotten"),
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use ring::rand::{SecureRandom, SystemRandom};
-use schemas::{Identifier, SubjectId, TenantId};
+use schemas::{Identifier, IdentifierKind, SubjectId, TenantId};
 use seal::{Key, RootKey};
 use store::{KeyringDb, Lookup, NOBODY, SubjectKeyRow};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
@@ -33,7 +33,7 @@ pub struct Keyring {
     pub(crate) root: Arc<RootKey>,
     tenants: Cache<TenantId, Arc<TenantKeys>>,
     // Digests of two tenants never meet: their peppers differ.
-    subjects: Cache<Digest, SubjectId>,
+    pub(crate) subjects: Cache<Digest, SubjectId>,
     keys: Cache<(TenantId, SubjectId), Arc<SubjectKey>>,
     in_use: Arc<RwLock<()>>,
 }
@@ -58,14 +58,27 @@ pub enum Whom {
     Forgotten,
 }
 
+/// What is known of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Known {
+    /// Who it is.
+    pub whom: Whom,
+    /// Who turned out to be the same person by what was said of this one, and was not known to be: [`Keyring::merge`] makes
+    /// them one once that is durable.
+    pub same: Vec<SubjectId>,
+}
+
 /// While it is held, nobody is told that this process has forgotten what it had to: keys are in use.
 pub type Lease = OwnedRwLockReadGuard<()>;
 
 /// A person as the database is asked.
-struct Asked {
-    tenant: TenantId,
-    digests: Vec<Digest>,
-    kinds: Vec<&'static str>,
+pub(crate) struct Asked {
+    pub(crate) tenant: TenantId,
+    pub(crate) digests: Vec<Digest>,
+    pub(crate) kinds: Vec<IdentifierKind>,
+    /// Of each identifier, within which a person has one such.
+    pub(crate) scopes: Vec<Option<Digest>>,
+    pub(crate) occurred_ms: i64,
 }
 
 impl Keyring {
@@ -91,7 +104,7 @@ impl Keyring {
         self.drop_memory();
     }
 
-    fn drop_memory(&self) {
+    pub(crate) fn drop_memory(&self) {
         self.tenants.invalidate_all();
         self.subjects.invalidate_all();
         self.keys.invalidate_all();
@@ -136,48 +149,62 @@ impl Keyring {
     /// first; the unknown ones are linked to the same subject. One round trip for all that are not remembered, and a
     /// transaction when there is something new. What happened before its person was forgotten makes nobody.
     ///
+    /// Identifiers that lead to several people make these one; but a number whose person has another user id in the same
+    /// business account has changed hands, and leads to whoever it is named with from here on.
+    ///
     /// # Errors
     /// The database is away; a tenant's keys do not open; a person has no identifier.
-    pub async fn subjects(&self, people: &[Person]) -> Result<Vec<Whom>, KeyringError> {
-        let mut asked = Vec::with_capacity(people.len());
-        for person in people {
-            let keys = self.tenant(&person.tenant).await?;
-            let digests: Vec<Digest> =
-                person.identifiers.iter().map(|identifier| keys.digest(identifier)).collect();
-            if digests.is_empty() {
-                return Err(KeyringError::Nobody);
-            }
-            let kinds = person.identifiers.iter().map(|identifier| identifier.kind.as_str()).collect();
-            asked.push(Asked { tenant: person.tenant.clone(), digests, kinds });
-        }
+    pub async fn subjects(&self, people: &[Person]) -> Result<Vec<Known>, KeyringError> {
+        let asked = self.asked(people).await?;
         let mut known = HashMap::new();
         let unknown = self.remembered(&asked, &mut known);
         let forgotten = self.find(&unknown, &mut known).await?;
-        let is_forgotten: Vec<bool> = asked
-            .iter()
-            .zip(people)
-            .map(|(asked, person)| {
-                asked.digests.iter().any(|digest| {
-                    forgotten.get(digest).is_some_and(|erased_ms| person.occurred_ms <= *erased_ms)
-                })
-            })
-            .collect();
-        let alive: Vec<&Asked> =
-            asked.iter().zip(&is_forgotten).filter(|(_, gone)| !**gone).map(|(asked, _)| asked).collect();
-        if alive.iter().flat_map(|person| &person.digests).any(|digest| !known.contains_key(digest))
-            && let Err(cause) = self.link(&alive, &mut known).await
+        let is_forgotten = |asked: &Asked| {
+            let before = |erased_ms: &i64| asked.occurred_ms <= *erased_ms;
+            asked.digests.iter().any(|digest| forgotten.get(digest).is_some_and(before))
+        };
+        let alive: Vec<&Asked> = asked.iter().filter(|asked| !is_forgotten(asked)).collect();
+        let several = self.doubtful(&alive, &known).await?;
+        let plain: Vec<&Asked> = alive.iter().copied().filter(|asked| !asked.shares(&several)).collect();
+        if plain.iter().flat_map(|person| &person.digests).any(|digest| !known.contains_key(digest))
+            && let Err(cause) = self.link(&plain, &mut known).await
         {
             // What is remembered may be what is wrong.
             self.drop_memory();
             return Err(cause);
         }
-        let whom = |(person, gone): (&Asked, &bool)| {
-            if *gone {
-                return Ok(Whom::Forgotten);
+        let mut all = Vec::with_capacity(asked.len());
+        for person in &asked {
+            all.push(if is_forgotten(person) {
+                Known { whom: Whom::Forgotten, same: Vec::new() }
+            } else if person.shares(&several) {
+                // One after another: what one tells may decide who the next one is.
+                self.settle(person).await?
+            } else {
+                let subject = subject_of(&person.digests, &known).ok_or(KeyringError::Nobody)?;
+                Known { whom: Whom::Subject(subject), same: Vec::new() }
+            });
+        }
+        Ok(all)
+    }
+
+    async fn asked(&self, people: &[Person]) -> Result<Vec<Asked>, KeyringError> {
+        let mut asked = Vec::with_capacity(people.len());
+        for person in people {
+            let keys = self.tenant(&person.tenant).await?;
+            if person.identifiers.is_empty() {
+                return Err(KeyringError::Nobody);
             }
-            subject_of(&person.digests, &known).map(Whom::Subject).ok_or(KeyringError::Nobody)
-        };
-        asked.iter().zip(&is_forgotten).map(whom).collect()
+            let identifiers = || person.identifiers.iter();
+            asked.push(Asked {
+                tenant: person.tenant.clone(),
+                digests: identifiers().map(|identifier| keys.digest(identifier)).collect(),
+                kinds: identifiers().map(|identifier| identifier.kind).collect(),
+                scopes: identifiers().map(|identifier| keys.scope(identifier)).collect(),
+                occurred_ms: person.occurred_ms,
+            });
+        }
+        Ok(asked)
     }
 
     /// The subject that an identifier leads to, if it leads to one. Makes nobody.
@@ -322,7 +349,7 @@ impl Keyring {
     }
 
     /// Learns who is known; returns when those who were forgotten were.
-    async fn find(
+    pub(crate) async fn find(
         &self,
         unknown: &[(TenantId, Digest)],
         known: &mut HashMap<Digest, SubjectId>,
@@ -345,7 +372,7 @@ impl Keyring {
     }
 
     /// Links every digest that has no subject, and learns whose each is once that is settled among all processes.
-    async fn link(
+    pub(crate) async fn link(
         &self,
         persons: &[&Asked],
         known: &mut HashMap<Digest, SubjectId>,
@@ -368,7 +395,7 @@ impl Keyring {
         // A subject's lookups stay together: the database decides subject by subject who was first.
         let mut by_subject: HashMap<SubjectId, Vec<Lookup>> = HashMap::new();
         for person in persons {
-            for (digest, kind) in person.digests.iter().zip(&person.kinds) {
+            for ((digest, kind), scope) in person.digests.iter().zip(&person.kinds).zip(&person.scopes) {
                 let Some(subject) = planned.get(digest).filter(|_| !known.contains_key(digest)) else {
                     continue;
                 };
@@ -376,7 +403,8 @@ impl Keyring {
                     by_subject.entry(*subject).or_default().push(Lookup {
                         tenant: person.tenant.clone(),
                         digest: *digest,
-                        kind: (*kind).to_owned(),
+                        kind: kind.as_str().to_owned(),
+                        scope: *scope,
                         subject: *subject,
                     });
                 }

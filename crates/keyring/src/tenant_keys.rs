@@ -14,6 +14,8 @@ pub(crate) type Digest = [u8; 32];
 
 /// What a user name's digest is keyed by: no kind of identifier has this name.
 const USERNAME: &str = "username";
+/// The same of a scope.
+const SCOPE: &str = "scope";
 
 /// A tenant's keys, opened. Cannot be printed.
 pub struct TenantKeys {
@@ -27,6 +29,11 @@ pub struct TenantKeys {
 impl TenantKeys {
     pub(crate) fn digest(&self, identifier: &Identifier) -> Digest {
         self.keyed(identifier.kind.as_str(), &identifier.value)
+    }
+
+    /// The digest of the scope within which a person has one such identifier.
+    pub(crate) fn scope(&self, identifier: &Identifier) -> Option<Digest> {
+        identifier.scope().map(|scope| self.keyed(SCOPE, scope))
     }
 
     /// The digest of a user name, which leads to people but makes nobody who they are.

@@ -13,13 +13,15 @@ use crate::backup_stage::{lock, stage};
 use crate::{BackupError, KeyringDb, StoreError};
 
 const DATABASE: &str = "keyring";
-pub(crate) const TABLES: [&str; 8] = [
+pub(crate) const TABLES: [&str; 10] = [
     "tenant_key",
     "tenant_key_generation",
     "subject",
     "subject_key",
     "lookup",
     "hint",
+    "merged",
+    "kept_apart",
     "tombstone",
     "asset_token",
 ];
@@ -171,6 +173,15 @@ async fn merge(transaction: &Transaction<'_>) -> Result<u64, StoreError> {
             "hint",
             "WHERE EXISTS (SELECT FROM subject p WHERE p.tenant_id = s.tenant_id AND p.subject_id = s.subject_id)",
         ),
+        // Two of whom one was forgotten are not one; who is one with somebody now stays so.
+        (
+            "merged",
+            "WHERE (SELECT count(*) FROM subject p WHERE p.tenant_id = s.tenant_id AND p.subject_id IN (s.subject_id, s.into_id)) = 2",
+        ),
+        (
+            "kept_apart",
+            "WHERE (SELECT count(*) FROM subject p WHERE p.tenant_id = s.tenant_id AND p.subject_id IN (s.one_id, s.other_id)) = 2",
+        ),
         ("asset_token", ""),
     ] {
         let columns: String = transaction.query_one(crate::backup::COLUMNS, &[&table]).await?.get(0);
@@ -182,6 +193,9 @@ async fn merge(transaction: &Transaction<'_>) -> Result<u64, StoreError> {
             people = rows;
         }
     }
+    // Who stood for somebody in the copy may be one with a smaller subject now.
+    let again = "UPDATE merged m SET into_id = o.into_id FROM merged o WHERE o.tenant_id = m.tenant_id AND o.subject_id = m.into_id";
+    while transaction.execute(again, &[]).await? > 0 {}
     transaction
         .execute(
             "INSERT INTO tombstone (tenant_id, digest, erased_ms) SELECT tenant_id, digest, erased_ms FROM staged_tombstone

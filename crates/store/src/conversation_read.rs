@@ -157,21 +157,22 @@ impl ViewsDb {
         row.as_ref().map(conversation).transpose()
     }
 
-    /// A conversation's messages in order of Meta's time, then event id.
+    /// The messages of these conversations, which are shown as one, in order of Meta's time, then event id.
     pub async fn messages(
         &self,
         tenant: &TenantId,
-        id: ConversationId,
+        ids: &[ConversationId],
         limit: u32,
         after: Option<MessageCursor>,
     ) -> Result<Vec<MessageRow>, StoreError> {
         let mut connection = self.get().await?;
         let transaction = tenant_transaction(&mut connection, tenant.as_str()).await?;
-        let (tenant, id) = (tenant.as_str(), id.as_bytes().as_slice());
+        let tenant = tenant.as_str();
+        let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
         let marks = transaction
             .query(
-                "SELECT rank, at_ms FROM watermark WHERE tenant_id = $1 AND conversation_id = $2",
-                &[&tenant, &id],
+                "SELECT rank, at_ms FROM watermark WHERE tenant_id = $1 AND conversation_id = ANY($2)",
+                &[&tenant, &ids],
             )
             .await?;
         let marks: Vec<(i16, i64)> = marks.iter().map(|row| (row.get(0), row.get(1))).collect();
@@ -185,10 +186,10 @@ impl ViewsDb {
                  LEFT JOIN message_edit e USING (tenant_id, message_id)
                  LEFT JOIN message_deletion d USING (tenant_id, message_id)
                  LEFT JOIN status s USING (tenant_id, message_id)
-                 WHERE m.tenant_id = $1 AND m.conversation_id = $2
+                 WHERE m.tenant_id = $1 AND m.conversation_id = ANY($2)
                    AND ($3::bigint IS NULL OR (m.at_ms, m.event_id) > ($3, $4::bytea))
                  ORDER BY m.at_ms, m.event_id LIMIT $5",
-                &[&tenant, &id, &at, &event, &i64::from(limit)],
+                &[&tenant, &ids, &at, &event, &i64::from(limit)],
             )
             .await?;
         let shown: Vec<&[u8]> = rows.iter().map(|row| row.get(0)).collect();

@@ -67,6 +67,8 @@ pub struct Lookup {
     pub digest: [u8; 32],
     /// What kind of identifier it is.
     pub kind: String,
+    /// Within which a person has one identifier of this kind, as a digest; `None` when that says nothing of who it is.
+    pub scope: Option<[u8; 32]>,
     /// The subject.
     pub subject: SubjectId,
 }
@@ -74,7 +76,7 @@ pub struct Lookup {
 /// What is known of a digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Digests that have a subject.
+    /// Digests that have a subject, with that which stands for its person.
     pub known: Vec<(TenantId, [u8; 32], SubjectId)>,
     /// Digests whose person was forgotten, and when, Unix milliseconds.
     pub forgotten: Vec<(TenantId, [u8; 32], i64)>,
@@ -212,14 +214,17 @@ impl KeyringDb {
         let keys = Keys::of(sorted.iter().map(|lookup| (&lookup.tenant, &lookup.digest)));
         let subjects: Vec<&[u8]> = sorted.iter().map(|lookup| lookup.subject.as_bytes().as_slice()).collect();
         let kinds: Vec<&str> = sorted.iter().map(|lookup| lookup.kind.as_str()).collect();
+        let scopes: Vec<Option<&[u8]>> =
+            sorted.iter().map(|lookup| lookup.scope.as_ref().map(<[u8; 32]>::as_slice)).collect();
         make_keys(&transaction, made, true).await?;
         let link = transaction
             .prepare_cached(
-                "INSERT INTO lookup (tenant_id, digest, subject_id, kind)
-                 SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[]) ON CONFLICT DO NOTHING",
+                "INSERT INTO lookup (tenant_id, digest, subject_id, kind, scope)
+                 SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING",
             )
             .await?;
-        let linked = transaction.execute(&link, &[&keys.tenants, &keys.digests, &subjects, &kinds]).await?;
+        let linked =
+            transaction.execute(&link, &[&keys.tenants, &keys.digests, &subjects, &kinds, &scopes]).await?;
         if linked == lookups.len() as u64 {
             transaction.commit().await?;
             return Ok(lookups.iter().map(|one| (one.tenant.clone(), one.digest, one.subject)).collect());
@@ -313,9 +318,10 @@ impl KeyringDb {
 /// Stands for what a tenant itself seals: events about no person.
 pub const NOBODY: SubjectId = SubjectId::from_bytes([0; 16]);
 
-const FIND: &str = "SELECT a.tenant_id, a.digest, l.subject_id, t.erased_ms
+const FIND: &str = "SELECT a.tenant_id, a.digest, coalesce(m.into_id, l.subject_id), t.erased_ms
     FROM unnest($1::text[], $2::bytea[]) AS a (tenant_id, digest)
     LEFT JOIN lookup l USING (tenant_id, digest) LEFT JOIN tombstone t USING (tenant_id, digest)
+    LEFT JOIN merged m ON m.tenant_id = l.tenant_id AND m.subject_id = l.subject_id
     WHERE l.subject_id IS NOT NULL OR t.erased_ms IS NOT NULL";
 
 enum LinkError {

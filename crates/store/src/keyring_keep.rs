@@ -3,6 +3,7 @@
 use schemas::{Asset, SubjectId, TenantId};
 
 use crate::keyring::{KeyringDb, SubjectKeyRow, number, subject_id, tenant_id};
+use crate::keyring_people::SAME;
 use crate::{NOBODY, StoreError};
 
 /// Whoever holds it is the one keeper that works. Let go of when dropped, or when its connection breaks.
@@ -94,7 +95,7 @@ impl KeyringDb {
         Ok(people)
     }
 
-    /// Whether a person is known, and the kinds of identifiers that lead to them.
+    /// Whether a person is known by this subject, and the kinds of identifiers that lead to them.
     pub async fn identifiers(
         &self,
         tenant: &TenantId,
@@ -110,9 +111,11 @@ impl KeyringDb {
         }
         let rows = connection
             .query(
-                "SELECT kind FROM lookup WHERE tenant_id = $1 AND subject_id = $2
-                 UNION ALL SELECT DISTINCT 'username' FROM hint WHERE tenant_id = $1 AND subject_id = $2 ORDER BY 1",
-                &[&tenant, &subject],
+                &format!(
+                    "WITH same AS ({SAME}) SELECT kind FROM lookup WHERE tenant_id = $1 AND subject_id IN (SELECT id FROM same)
+                     UNION ALL SELECT DISTINCT 'username' FROM hint WHERE tenant_id = $1 AND subject_id IN (SELECT id FROM same) ORDER BY 1"
+                ),
+                &[&tenant, &[subject].as_slice()],
             )
             .await?;
         Ok(Some(rows.iter().map(|row| row.get(0)).collect()))

@@ -24,12 +24,17 @@ pub(crate) static VIEWS: Schema = Schema {
         include_str!("../sql/views/0005_sealed.sql"),
         include_str!("../sql/views/0006_rebuild.sql"),
         include_str!("../sql/views/0007_standing.sql"),
+        include_str!("../sql/views/0008_people.sql"),
     ],
 };
 
 pub(crate) static KEYRING: Schema = Schema {
     name: "keyring",
-    files: &[include_str!("../sql/keyring/0001_subjects.sql"), include_str!("../sql/keyring/0002_keys.sql")],
+    files: &[
+        include_str!("../sql/keyring/0001_subjects.sql"),
+        include_str!("../sql/keyring/0002_keys.sql"),
+        include_str!("../sql/keyring/0003_people.sql"),
+    ],
 };
 
 impl Schema {

@@ -143,19 +143,19 @@ impl ViewsDb {
         rows.iter().map(standing).collect()
     }
 
-    /// Who answers in a conversation, and its calls, the earliest first.
+    /// Who answers in these conversations, which are shown as one, and their calls, the earliest first.
     pub async fn standing_in(
         &self,
         tenant: &TenantId,
-        conversation: ConversationId,
+        conversations: &[ConversationId],
     ) -> Result<Vec<StandingRow>, StoreError> {
         let mut connection = self.get().await?;
         let transaction = tenant_transaction(&mut connection, tenant.as_str()).await?;
         let sql = format!(
-            "{SELECT} AND side IN ('thread', 'call') AND conversation_id = $2 ORDER BY side DESC, at_ms, event_id"
+            "{SELECT} AND side IN ('thread', 'call') AND conversation_id = ANY($2) ORDER BY side DESC, at_ms, event_id"
         );
-        let id = conversation.as_bytes().as_slice();
-        let rows = transaction.query(&sql, &[&tenant.as_str(), &id]).await?;
+        let ids: Vec<&[u8]> = conversations.iter().map(|id| id.as_bytes().as_slice()).collect();
+        let rows = transaction.query(&sql, &[&tenant.as_str(), &ids]).await?;
         rows.iter().map(standing).collect()
     }
 

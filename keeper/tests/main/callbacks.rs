@@ -36,7 +36,7 @@ impl Rig {
         let identifier = Identifier { kind: IdentifierKind::Psid, value: format!("messenger:{page}/{user}") };
         let person = Person { tenant: tenant.clone(), identifiers: vec![identifier], occurred_ms: 1 };
         let ring = self.places.ring(KeyringRole::Router, &self.parts.root).await;
-        match ring.subjects(&[person]).await.unwrap()[0] {
+        match ring.subjects(&[person]).await.unwrap()[0].whom {
             Whom::Subject(subject) => subject,
             Whom::Forgotten => panic!("nobody was forgotten"),
         }

@@ -222,7 +222,7 @@ impl Rig {
         let ring = self.places.ring(KeyringRole::Opener, &self.parts.root).await;
         let mut shown: BTreeMap<SubjectId, Vec<String>> = BTreeMap::new();
         for conversation in db.conversations(tenant, 10_000, None).await.unwrap() {
-            for row in db.messages(tenant, conversation.id, 10_000, None).await.unwrap() {
+            for row in db.messages(tenant, &[conversation.id], 10_000, None).await.unwrap() {
                 let Some(part) = row.content else { continue };
                 let key = ring.keys(&[(tenant.clone(), part.subject)]).await.unwrap().remove(0);
                 let Some(key) = key else { continue };

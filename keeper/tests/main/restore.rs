@@ -46,7 +46,7 @@ impl Readers {
                     let read = async {
                         let conversations = db.conversations(&tenant, 1000, None).await?;
                         for conversation in conversations.iter().take(2) {
-                            db.messages(&tenant, conversation.id, 1000, None).await?;
+                            db.messages(&tenant, &[conversation.id], 1000, None).await?;
                         }
                         Ok::<_, store::StoreError>(conversations)
                     };

@@ -196,7 +196,7 @@ pub(crate) async fn shown(url: &SecretString) -> Shown {
     let mut all = Vec::new();
     for tenant in tenants() {
         for conversation in db.conversations(&tenant, 1000, None).await.unwrap() {
-            let messages = db.messages(&tenant, conversation.id, 100_000, None).await.unwrap();
+            let messages = db.messages(&tenant, &[conversation.id], 100_000, None).await.unwrap();
             all.push((tenant.to_string(), conversation, messages));
         }
     }

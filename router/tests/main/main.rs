@@ -6,6 +6,7 @@ mod bad_input;
 mod content;
 mod owners;
 mod parked;
+mod people;
 mod routing;
 mod sealed;
 mod stage;

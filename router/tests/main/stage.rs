@@ -156,6 +156,11 @@ impl Stage {
         self.plane.state().people.evictions
     }
 
+    /// What control says of people.
+    pub(crate) fn people(&self) -> schemas::People {
+        self.plane.state().people.clone()
+    }
+
     pub(crate) async fn tenant(&self, name: &str) {
         self.act(Action::TenantAdded { tenant: name.parse().unwrap(), name: name.to_uppercase() }).await;
     }

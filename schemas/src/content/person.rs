@@ -61,6 +61,13 @@ pub struct PersonLink {
     pub evidence: String,
 }
 
+impl PersonLink {
+    /// Meta named both in one event.
+    pub const PAYLOAD: &str = "payload";
+    /// An operator said so; no payload says otherwise afterwards.
+    pub const OPERATOR: &str = "operator";
+}
+
 /// A person agreed to be written to later, or took it back (`meta-platform.md` §3a).
 #[skip_serializing_none]
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use schemas::{
     Asset, AssetKind, Content, Event, EventContext, FileOutcome, FileState, IdKey, Identifier, Kind,
-    PersonLink, RawPosition, RawRef, SubjectId, TenantId, split,
+    PeopleSaid, RawPosition, RawRef, SubjectId, TenantId, split,
 };
 use serde_json::Value;
 
@@ -131,19 +131,8 @@ pub(crate) fn examples() -> BTreeMap<Kind, Event> {
     let into = message.subject.unwrap();
     let from = "f".repeat(32).parse().unwrap();
     for kind in [Kind::PersonMerged, Kind::PersonSplit] {
-        let link = PersonLink { into, from, evidence: "payload".to_owned() };
-        let source = serde_json::from_str("{}").unwrap();
-        let event = Event {
-            kind,
-            direction: None,
-            conversation: None,
-            message: None,
-            contact: None,
-            content: Content::Link(link),
-            source,
-            ..message.clone()
-        };
-        found.insert(kind, event);
+        let said = PeopleSaid::by(&message);
+        found.insert(kind, said.event(kind, [from, into], into, &IdKey::new(&[7; 32])));
     }
     found
 }

@@ -102,7 +102,7 @@ async fn nobody_is_revived_by_a_link_that_races_with_their_end() {
             let both = [person("a", vec![phone(*n), bsuid(*n)], 2_000)];
             loop {
                 match router.subjects(&both).await {
-                    Ok(whom) => break whom[0],
+                    Ok(known) => break known[0].whom,
                     Err(cause) => {
                         assert_eq!(cause.disposition(), Disposition::Retry, "{cause}");
                         retried += 1;
@@ -126,7 +126,7 @@ async fn nobody_is_revived_by_a_link_that_races_with_their_end() {
         let both = [person("a", vec![phone(*n)], 2_000), person("a", vec![bsuid(*n), phone(*n)], 2_000)];
         let both = later.subjects(&both).await.unwrap();
         assert_eq!(both[0], both[1]);
-        assert_ne!(both[0], Whom::Subject(*old));
+        assert_ne!(both[0].whom, Whom::Subject(*old));
         assert_eq!(who(&later, person("a", vec![phone(*n)], 1_000)).await, Whom::Forgotten);
     }
     let gone: Vec<(_, Option<SubjectId>)> = olds.values().map(|old| (tenant("a"), Some(*old))).collect();

@@ -7,5 +7,6 @@ mod holders;
 mod people;
 mod roles;
 mod rotation;
+mod same;
 mod stage;
 mod swapped;

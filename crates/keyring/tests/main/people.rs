@@ -47,7 +47,9 @@ async fn one_person_is_one_subject() {
         person("b", vec![phone(7)], 1),
         person("a", vec![bsuid(7), phone(7)], 1),
     ];
-    let subjects = ring.subjects(&people).await.unwrap();
+    let known = ring.subjects(&people).await.unwrap();
+    assert!(known.iter().all(|one| one.same.is_empty()));
+    let subjects: Vec<_> = known.into_iter().map(|one| one.whom).collect();
     assert_ne!(subjects[0], subjects[1]);
     assert_eq!(subjects[0], subjects[2]);
     assert_eq!(who(&rings[1], person("a", vec![bsuid(7)], 1)).await, subjects[0]);

@@ -24,6 +24,9 @@ enum Deed {
     DropTenantKey,
     ResealTenant,
     ResealPeople,
+    Merge,
+    PassOn,
+    Split,
     FindPeople,
     ReadKeys,
     Hold,
@@ -38,7 +41,7 @@ async fn attempt(db: &KeyringDb, deed: Deed, person: SubjectId) -> Result<(), St
         Deed::MakeTenant => db.make_tenant_keys(&tenant("c"), &row).await,
         Deed::MakePerson => {
             let fresh = SubjectId::from_bytes([9; 16]);
-            let lookup = Lookup { tenant: a, digest: [9; 32], kind: "phone".into(), subject: fresh };
+            let lookup = Lookup { tenant: a, digest: [9; 32], kind: "phone".into(), scope: None, subject: fresh };
             db.link(&[lookup], &[of(fresh)]).await.map(drop)
         }
         Deed::MakeKey => db.make_subject_keys(&[of(person)]).await,
@@ -53,6 +56,11 @@ async fn attempt(db: &KeyringDb, deed: Deed, person: SubjectId) -> Result<(), St
         Deed::DropTenantKey => db.drop_tenant_key(&a, 8).await,
         Deed::ResealTenant => db.reseal_tenant(&tenant("c"), &row).await,
         Deed::ResealPeople => db.reseal_subjects(&[of(SubjectId::from_bytes([7; 16]))]).await.map(drop),
+        Deed::Merge => {
+            db.merge_people(&a, &[person, SubjectId::from_bytes([9; 16])], false).await.map(drop)
+        }
+        Deed::PassOn => db.pass_on(&a, &[[9; 32]], person, 1).await,
+        Deed::Split => db.split_person(&a, person).await.map(drop),
         Deed::FindPeople => db.find(&[(a, [9; 32])]).await.map(drop),
         Deed::ReadKeys => db.subject_keys(&[(a, person)]).await.map(drop),
         Deed::Hold => db.hold("somebody", 1, 1).await,
@@ -62,13 +70,14 @@ async fn attempt(db: &KeyringDb, deed: Deed, person: SubjectId) -> Result<(), St
 #[tokio::test(flavor = "multi_thread")]
 async fn each_role_does_its_own_and_nothing_else() {
     use Deed::{
-        AddTenantKey, DropTenantKey, FindPeople, Hint, Hold, MakeKey, MakePerson, MakeTenant, PutToken,
-        ReadKeys, ReadToken, RemoveToken, ResealPeople, ResealTenant, Shred, ShredTenant, SweepTombstones,
+        AddTenantKey, DropTenantKey, FindPeople, Hint, Hold, MakeKey, MakePerson, MakeTenant, Merge, PassOn,
+        PutToken, ReadKeys, ReadToken, RemoveToken, ResealPeople, ResealTenant, Shred, ShredTenant, Split,
+        SweepTombstones,
     };
     let stage = Stage::start().await;
     let person = subject(&stage.ring(Router).await, person("a", vec![phone(1)], 1)).await;
     let everybody = [FindPeople, ReadKeys, Hold];
-    let makes = [MakeTenant, MakePerson, MakeKey, Hint, AddTenantKey];
+    let makes = [MakeTenant, MakePerson, MakeKey, Hint, AddTenantKey, Merge, PassOn];
     // In this order: what destroys comes last.
     let keeps = [
         PutToken,
@@ -77,6 +86,7 @@ async fn each_role_does_its_own_and_nothing_else() {
         ResealPeople,
         DropTenantKey,
         SweepTombstones,
+        Split,
         Shred,
         ShredTenant,
     ];
@@ -116,6 +126,8 @@ async fn whoever_makes_people_cannot_unmake_them() {
         "UPDATE subject SET subject_id = subject_id",
         "DELETE FROM lookup",
         "UPDATE lookup SET subject_id = subject_id",
+        "DELETE FROM merged",
+        "DELETE FROM kept_apart",
         "DELETE FROM subject_key",
         "UPDATE subject_key SET generation = 2",
         "INSERT INTO tombstone VALUES ('a', decode(repeat('00', 32), 'hex'), 1)",

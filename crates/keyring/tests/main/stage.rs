@@ -79,7 +79,7 @@ pub(crate) fn person(tenant_name: &str, identifiers: Vec<Identifier>, occurred_m
 
 /// Who that is.
 pub(crate) async fn who(ring: &Keyring, person: Person) -> Whom {
-    ring.subjects(&[person]).await.unwrap()[0]
+    ring.subjects(&[person]).await.unwrap().remove(0).whom
 }
 
 /// Who that is, who is somebody.

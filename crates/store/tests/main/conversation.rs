@@ -181,7 +181,7 @@ async fn rows_do_not_depend_on_the_order_of_changes() {
             offset += 1;
         }
         assert_eq!(texts(reader, "a").await, expected, "turn {turn}");
-        let rows = reader.messages(&tenant("a"), conversation(1), 10, None).await.unwrap();
+        let rows = reader.messages(&tenant("a"), &[conversation(1)], 10, None).await.unwrap();
         let files: Vec<_> = rows.iter().flat_map(|row| &row.files).collect();
         assert_eq!(files.len(), 1, "turn {turn}");
         // One person's status stays theirs; of two people it is of several.
@@ -223,7 +223,7 @@ async fn what_is_sealed_comes_back_with_what_opens_it() {
     let acme = tenant("a");
     let shown = stage.reader.conversation(&acme, conversation(7)).await.unwrap().unwrap();
     assert_eq!((shown.subject, shown.contact), (Some(person(7)), Some(part(Field::Contact))));
-    let message = stage.reader.messages(&acme, conversation(7), 10, None).await.unwrap().remove(0);
+    let message = stage.reader.messages(&acme, &[conversation(7)], 10, None).await.unwrap().remove(0);
     assert_eq!((message.content, message.edit), (Some(part(Field::Content)), Some(part(Field::Content))));
     assert_eq!(message.reactions[0].content, part(Field::Content));
     assert_eq!((message.files[0].subject, message.files[0].state), (Some(person(7)), None));

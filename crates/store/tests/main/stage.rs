@@ -105,7 +105,7 @@ pub(crate) fn text(part: &SealedPart) -> String {
 }
 
 pub(crate) async fn texts(db: &ViewsDb, name: &str) -> Vec<String> {
-    let rows = db.messages(&tenant(name), conversation(1), 1000, None).await.unwrap();
+    let rows = db.messages(&tenant(name), &[conversation(1)], 1000, None).await.unwrap();
     let show = |row: &store::MessageRow| {
         let status = row.status.map_or("-", |status| status.as_str());
         let text = row.edit.as_ref().or(row.content.as_ref()).map_or("(none)".into(), text);
