@@ -110,7 +110,8 @@ impl Keeper {
                 let state = self.plane.state();
                 if other != *subject && state.people.erasing(tenant, other).is_none() {
                     let (erasure, tenant) = (ErasureId::from_bytes(rand::random()), tenant.clone());
-                    self.act(Action::ErasureRequested { erasure, tenant, subject: other, reason: *reason }).await?;
+                    self.act(Action::ErasureRequested { erasure, tenant, subject: other, reason: *reason })
+                        .await?;
                     found = true;
                 }
             }

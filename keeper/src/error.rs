@@ -99,7 +99,12 @@ impl KeepError {
             // The next round removes what came in between.
             Self::Left { .. } | Self::TenantLeft { .. } | Self::InUse { .. } | Self::Gone => true,
             Self::Backup(cause) => cause.is_passing(),
-            Self::Seal(_) | Self::Publish(_) | Self::Form(_) | Self::NoBackup { .. } | Self::BackupClosed { .. } | Self::Broken => false,
+            Self::Seal(_)
+            | Self::Publish(_)
+            | Self::Form(_)
+            | Self::NoBackup { .. }
+            | Self::BackupClosed { .. }
+            | Self::Broken => false,
         }
     }
 }

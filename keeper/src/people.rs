@@ -4,13 +4,10 @@
 use std::collections::BTreeSet;
 
 use publish::{FeedForm, Published, publish};
-use schemas::{Asset, Kind, PeopleSaid, PersonLink, RawPosition, RawRef, SubjectId, TenantId};
+use schemas::{Asset, Kind, PeopleSaid, PersonLink, RawPosition, SubjectId, TenantId};
 
 use crate::KeepError;
 use crate::keeper::Keeper;
-
-/// It stands in no delivery.
-const NOWHERE: RawPosition = RawPosition { raw: RawRef { partition: 0, offset: 0 }, index: 0, count: 0 };
 
 impl Keeper {
     /// Makes two people one, whatever was said of them before; it is said at `asset`, one of theirs. Doing it again is
@@ -79,7 +76,7 @@ impl Keeper {
             route: asset,
             at_ms: now_ms,
             received_ms: now_ms,
-            raw: NOWHERE,
+            raw: RawPosition::NOWHERE,
             cause: &now_ms.to_be_bytes(),
             evidence: PersonLink::OPERATOR,
         };

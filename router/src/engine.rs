@@ -149,9 +149,23 @@ impl Engine {
                             [published.event, published.feed].map(|(at, record)| Output { at, record, of })
                         };
                         outputs.extend(output(published, Some((number, index))));
-                        if !subject.same.is_empty() && merges.insert((routed.tenant.clone(), subject.all().collect())) {
-                            for pair in subject.id.iter().flat_map(|id| subject.same.iter().map(|other| [*id, *other])) {
-                                let merge = write_merge(&event, pair, &home.keys.id_key, &key, &home.form, events, &home.feed);
+                        if !subject.same.is_empty()
+                            && merges.insert((routed.tenant.clone(), subject.all().collect()))
+                        {
+                            for pair in subject
+                                .id
+                                .iter()
+                                .flat_map(|id| subject.same.iter().map(|other| [*id, *other]))
+                            {
+                                let merge = write_merge(
+                                    &event,
+                                    pair,
+                                    &home.keys.id_key,
+                                    &key,
+                                    &home.form,
+                                    events,
+                                    &home.feed,
+                                );
                                 outputs.extend(output(merge?, None));
                             }
                         }

@@ -6,9 +6,7 @@ use bytes::Bytes;
 use eventlog::Record;
 use keyring::SubjectKey;
 use publish::{FeedForm, Outlet, PublishError, Published, publish};
-use schemas::{
-    Event, EventContext, IdKey, Item, Kind, Outcome, PeopleSaid, Pointer, Reason, SubjectId,
-};
+use schemas::{Event, EventContext, IdKey, Item, Kind, Outcome, PeopleSaid, Pointer, Reason, SubjectId};
 
 /// An item's records, and the event that they are of.
 pub(crate) type Written = (Published, Event);

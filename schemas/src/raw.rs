@@ -27,6 +27,12 @@ pub struct RawPosition {
     pub count: u32,
 }
 
+impl RawPosition {
+    /// Of what an operator said: it stands in no delivery.
+    pub const NOWHERE: Self =
+        Self { raw: RawRef { partition: 0, offset: i64::MAX as u64 }, index: 0, count: 1 };
+}
+
 /// A text that is not a raw position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a raw position is written partition:offset, an item's partition:offset:index/count")]

@@ -33,7 +33,8 @@ pub(super) async fn list(
     let opener =
         Opener::of(&shared.keyring, &tenant, rows.iter().flat_map(shown::sealed_in_conversation)).await?;
     let state = shared.plane.state();
-    let items = rows.into_iter().map(|row| shown::conversation(row, &tenant, &state.people, &opener)).collect();
+    let items =
+        rows.into_iter().map(|row| shown::conversation(row, &tenant, &state.people, &opener)).collect();
     Ok(Json(Page { items, next }))
 }
 

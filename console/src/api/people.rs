@@ -195,7 +195,8 @@ pub(super) async fn export(
     let mut conversations = Vec::new();
     let mut profile = ContactProfile::default();
     for (row, messages) in rows {
-        if profile == ContactProfile::default() && row.subject.is_some_and(|subject| same.contains(&subject)) {
+        if profile == ContactProfile::default() && row.subject.is_some_and(|subject| same.contains(&subject))
+        {
             profile = shown::profile(row.contact.as_ref(), row.subject, &tenant, &state.people, &opener);
         }
         conversations.push(ExportedConversation {
@@ -352,7 +353,9 @@ pub(super) async fn split(
     if !shared.keeper.split_person(&tenant, subject, &asset).await? {
         return Err(Problem::conflict(
             format!("{subject} is the only subject of its person"),
-            format!("`tidings person find {tenant} {subject}` shows the subjects of a person who has several"),
+            format!(
+                "`tidings person find {tenant} {subject}` shows the subjects of a person who has several"
+            ),
         ));
     }
     shared.act(Action::PersonSplit { tenant: tenant.clone(), subject }).await?;
@@ -366,7 +369,9 @@ async fn an_asset(shared: &Shared, tenant: &TenantId, subjects: &[SubjectId]) ->
     let theirs = theirs.or_else(|| assets(&shared.plane.state(), tenant).into_iter().next());
     theirs.ok_or_else(|| {
         Problem::conflict(
-            format!("tenant {tenant} has no asset, and these people no conversation: there is nowhere to say it"),
+            format!(
+                "tenant {tenant} has no asset, and these people no conversation: there is nowhere to say it"
+            ),
             format!("`tidings asset connect {tenant} ASSET` connects one"),
         )
     })

@@ -112,8 +112,9 @@ impl Keyring {
         for person in people {
             for number in person.numbers() {
                 let Some(subject) = known.get(number) else { continue };
-                let is_another =
-                    |(id, scope): (&Digest, &Digest)| !known.contains_key(id) && taken.contains(&(*subject, *scope));
+                let is_another = |(id, scope): (&Digest, &Digest)| {
+                    !known.contains_key(id) && taken.contains(&(*subject, *scope))
+                };
                 if person.scoped().any(is_another) {
                     doubtful.insert(*number);
                 }
@@ -127,8 +128,7 @@ impl Keyring {
         let mut known = HashMap::new();
         let digests: Vec<_> = person.digests.iter().map(|digest| (person.tenant.clone(), *digest)).collect();
         self.find(&digests, &mut known).await?;
-        let people: HashSet<_> =
-            known.values().map(|subject| (person.tenant.clone(), *subject)).collect();
+        let people: HashSet<_> = known.values().map(|subject| (person.tenant.clone(), *subject)).collect();
         let people: Vec<_> = people.into_iter().collect();
         let mut scopes: HashMap<SubjectId, HashSet<Digest>> = HashMap::new();
         for (subject, scope) in self.db.scopes(&people).await? {
@@ -227,7 +227,8 @@ mod tests {
 
     #[test]
     fn who_is_named_together_is_one_unless_a_number_has_changed_hands() {
-        let (user, other_user, number, other_number) = ((1, USER, 9), (2, USER, 9), (3, NUMBER, 0), (4, NUMBER, 0));
+        let (user, other_user, number, other_number) =
+            ((1, USER, 9), (2, USER, 9), (3, NUMBER, 0), (4, NUMBER, 0));
         // Two people named together are one, the user id's first.
         check(&[number, user], &[(1, 7), (3, 8)], &[(7, 9)], Some(7), &[8], &[]);
         // A user id before and after: one person, although both are of one account.

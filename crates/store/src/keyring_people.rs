@@ -77,7 +77,8 @@ impl KeyringDb {
         let apart = "FROM kept_apart WHERE tenant_id = $1 AND one_id = ANY($2) AND other_id = ANY($2)";
         if anyway {
             transaction.execute(&format!("DELETE {apart}"), &[&name, &same]).await?;
-        } else if transaction.query_opt(&format!("SELECT {apart} LIMIT 1"), &[&name, &same]).await?.is_some() {
+        } else if transaction.query_opt(&format!("SELECT {apart} LIMIT 1"), &[&name, &same]).await?.is_some()
+        {
             return Ok(None);
         }
         join(&transaction, name, &same).await?;

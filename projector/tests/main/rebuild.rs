@@ -89,7 +89,8 @@ async fn reads(reader: ViewsDb, stop: Arc<AtomicBool>) -> (u64, Duration) {
             longest = longest.max(began.elapsed());
             for conversation in conversations.iter().take(3) {
                 let began = Instant::now();
-                let messages = reader.messages(&tenant, &[conversation.id], 50, None).await.expect("messages");
+                let messages =
+                    reader.messages(&tenant, &[conversation.id], 50, None).await.expect("messages");
                 longest = longest.max(began.elapsed());
                 let goes = conversation.subject.is_some_and(|person| FORGOTTEN.contains(&person));
                 assert!(

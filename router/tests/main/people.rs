@@ -9,9 +9,8 @@ const WAITS: &str = "the events are there";
 
 /// A message whose sender is named by these members.
 fn message(id: &str, from: &str) -> String {
-    let text = format!(
-        r#"{{{from},"id":"{id}","timestamp":"1700000000","type":"text","text":{{"body":"hi"}}}}"#
-    );
+    let text =
+        format!(r#"{{{from},"id":"{id}","timestamp":"1700000000","type":"text","text":{{"body":"hi"}}}}"#);
     body(&[format!(
         r#"{{"id":"9","changes":[{{"field":"messages","value":{{"messaging_product":"whatsapp","metadata":{{"phone_number_id":"111"}},"messages":[{text}]}}}}]}}"#
     )])
@@ -45,7 +44,9 @@ async fn whom_a_payload_names_together_everybody_is_told_of() {
     // Of one of them nothing may be used; nobody may forget the other for a while.
     let tenant = || "alpha".parse().unwrap();
     stage.act(Action::SubjectRestricted { tenant: tenant(), subject: from, restricted: true }).await;
-    stage.act(Action::SubjectHeld { tenant: tenant(), subject: into, until_ms: Some(9_000_000_000_000) }).await;
+    stage
+        .act(Action::SubjectHeld { tenant: tenant(), subject: into, until_ms: Some(9_000_000_000_000) })
+        .await;
 
     // Twice in one delivery; it is said once.
     let both = format!("{NUMBER},{USER}");

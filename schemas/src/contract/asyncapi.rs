@@ -145,7 +145,7 @@ fn event() -> Value {
                 "ce_time": json!({ "type": "string", "format": "date-time", "description": "When, by Meta's clock" }),
                 "ce_tenant": text("The tenant"),
                 "ce_dataschema": text("`urn:tidings:schema:<kind>:v<version>`: the `$id` of the data's schema"),
-                "ce_rawposition": text("`partition:offset:index/count` in `raw`"),
+                "ce_rawposition": text("`partition:offset:index/count` in `raw`; offset 9223372036854775807 of what an operator said, which stands in no delivery"),
                 "ce_person": hex("The person as their subject; absent when it is about nobody"),
                 "ce_restricted": { "type": "string", "const": "true", "description": "The person's data is to be kept and used for nothing" },
                 "content-type": { "type": "string", "enum": ["application/json", "application/jose"] },

@@ -68,8 +68,12 @@ const fn described(kind: Kind) -> Row {
             "type `system`: `user_changed_number`, `user_changed_user_id`, `customer_identity_changed`; field `user_id_update`",
             "message, conversation",
         ),
-        Kind::PersonMerged => row(ALL, "nothing yet: described, but not made by this version", NONE),
-        Kind::PersonSplit => row(ALL, "nothing yet: described, but not made by this version", NONE),
+        Kind::PersonMerged => row(
+            ALL,
+            "none: an event that names identifiers of two people, or `tidings person merge`",
+            "conversations shown as one",
+        ),
+        Kind::PersonSplit => row(ALL, "none: `tidings person split`", "conversations shown apart"),
         Kind::AccountLinked => row(MESSENGER, "`account_linking`", NONE),
         Kind::ConversionDetected => row(WHATSAPP, "`automatic_events[]`", NONE),
         Kind::CommentChanged => {

@@ -41,7 +41,8 @@ async fn attempt(db: &KeyringDb, deed: Deed, person: SubjectId) -> Result<(), St
         Deed::MakeTenant => db.make_tenant_keys(&tenant("c"), &row).await,
         Deed::MakePerson => {
             let fresh = SubjectId::from_bytes([9; 16]);
-            let lookup = Lookup { tenant: a, digest: [9; 32], kind: "phone".into(), scope: None, subject: fresh };
+            let lookup =
+                Lookup { tenant: a, digest: [9; 32], kind: "phone".into(), scope: None, subject: fresh };
             db.link(&[lookup], &[of(fresh)]).await.map(drop)
         }
         Deed::MakeKey => db.make_subject_keys(&[of(person)]).await,
@@ -56,9 +57,7 @@ async fn attempt(db: &KeyringDb, deed: Deed, person: SubjectId) -> Result<(), St
         Deed::DropTenantKey => db.drop_tenant_key(&a, 8).await,
         Deed::ResealTenant => db.reseal_tenant(&tenant("c"), &row).await,
         Deed::ResealPeople => db.reseal_subjects(&[of(SubjectId::from_bytes([7; 16]))]).await.map(drop),
-        Deed::Merge => {
-            db.merge_people(&a, &[person, SubjectId::from_bytes([9; 16])], false).await.map(drop)
-        }
+        Deed::Merge => db.merge_people(&a, &[person, SubjectId::from_bytes([9; 16])], false).await.map(drop),
         Deed::PassOn => db.pass_on(&a, &[[9; 32]], person, 1).await,
         Deed::Split => db.split_person(&a, person).await.map(drop),
         Deed::FindPeople => db.find(&[(a, [9; 32])]).await.map(drop),

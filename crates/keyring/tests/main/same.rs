@@ -132,7 +132,10 @@ async fn whom_an_operator_took_apart_no_payload_brings_together() {
     met.sort();
     let [first, second, third] = met[..] else { panic!("three") };
     let a = tenant("a");
-    assert_eq!(keeper.db().merge_people(&a, &[third, second], false).await.unwrap(), Some(vec![second, third]));
+    assert_eq!(
+        keeper.db().merge_people(&a, &[third, second], false).await.unwrap(),
+        Some(vec![second, third])
+    );
     assert_eq!(keeper.db().merge_people(&a, &[third, first], false).await.unwrap(), Some(met.clone()));
     // The one that stands for all is somebody else: the others stay together.
     assert_eq!(keeper.db().split_person(&a, first).await.unwrap(), [second, third]);
@@ -155,7 +158,8 @@ async fn people_are_what_payloads_connect_in_any_order() {
     // Nobody's number changes hands here: a person has one user id, and no number that another has.
     let payload = (0..4_u32, prop::sample::subsequence(vec![0_u32, 1, 2, 3], 1..=2));
     let case = prop::collection::vec((payload, any::<u32>(), any::<bool>()), 10..30);
-    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[5; 32]));
+    let mut runner =
+        TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[5; 32]));
     let (mut payloads, mut merged) = (0, 0);
     for number in 0..CASES {
         let mut case = case.new_tree(&mut runner).unwrap().current();
