@@ -9,7 +9,7 @@ use control::ControlPlane;
 use eventlog::EventLog;
 use futures::FutureExt;
 use graph::MediaError;
-use keyring::SubjectKey;
+use keyring::{KeyringError, SubjectKey};
 use publish::{FeedForm, Outlets, Published, publish};
 use schemas::{FileOutcome, FileState, SealedEvent};
 use service::Clock;
@@ -74,8 +74,7 @@ impl Worker {
 
     /// Removes what a message had that was taken back: now, and again when no fetch can be on its way any more.
     pub(crate) async fn remove(&self, job: &QueueJob) -> Ended {
-        let subject = job.subject.unwrap_or(store::NOBODY);
-        match self.fetcher.blobs.delete_prefix(&folder(&job.ticket.tenant, subject, job.message)).await {
+        match self.remove_of(job).await {
             Ok(removed) => {
                 self.metrics.removed.inc_by(removed);
                 let again_ms = job.queued_ms.saturating_add(millis(self.config.remove_again));
@@ -86,8 +85,24 @@ impl Worker {
                 }
                 Ended::Done
             }
-            Err(cause) => self.put_back(job, &cause.into()).await,
+            Err(trouble) => self.put_back(job, &trouble).await,
         }
+    }
+
+    /// Whoever takes a message back may have been known by another subject when they sent it.
+    async fn remove_of(&self, job: &QueueJob) -> Result<u64, Trouble> {
+        let tenant = &job.ticket.tenant;
+        let subjects = match job.subject {
+            Some(subject) => {
+                self.fetcher.keyring.db().same_person(tenant, subject).await.map_err(KeyringError::from)?
+            }
+            None => vec![store::NOBODY],
+        };
+        let mut removed = 0;
+        for subject in subjects {
+            removed += self.fetcher.blobs.delete_prefix(&folder(tenant, subject, job.message)).await?;
+        }
+        Ok(removed)
     }
 
     async fn try_fetch(&self, job: &QueueJob) -> Result<Ended, Trouble> {

@@ -32,6 +32,11 @@ pub(crate) struct LedgerEntry {
 /// Where the ledger's entries are.
 pub(crate) const LEDGER: &str = "ledger/";
 
+fn of(tenant: &TenantId, subjects: Vec<SubjectId>) -> Vec<Person> {
+    let subjects: std::collections::BTreeSet<SubjectId> = subjects.into_iter().collect();
+    subjects.into_iter().map(|subject| (tenant.clone(), subject)).collect()
+}
+
 /// Where the objects of a person are.
 pub(crate) fn objects_of((tenant, subject): &Person) -> String {
     format!("attachments/{tenant}/{subject}/")
@@ -106,7 +111,11 @@ impl Keeper {
         let mut found = false;
         for (_, erasure) in open.iter().filter(|(_, erasure)| erasure.state == ErasureState::Requested) {
             let Erasure { tenant, subject, reason, .. } = erasure;
-            for other in self.keyring.db().same_person(tenant, *subject).await? {
+            // As the keyring has it, and as was said: one of the two may come from a backup.
+            let mut same = self.keyring.db().same_person(tenant, *subject).await?;
+            same.extend(self.views.merged(tenant, &[*subject]).await?.into_iter().flatten());
+            let same = self.keyring.db().still_there(&of(tenant, same)).await?;
+            for (_, other) in same {
                 let state = self.plane.state();
                 if other != *subject && state.people.erasing(tenant, other).is_none() {
                     let (erasure, tenant) = (ErasureId::from_bytes(rand::random()), tenant.clone());

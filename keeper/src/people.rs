@@ -28,11 +28,10 @@ impl Keeper {
         }
         let all: Vec<SubjectId> = all.into_iter().collect();
         self.say(tenant, asset, &[(Kind::PersonMerged, [one, other])]).await?;
-        for action in self.plane.state().people.shared(tenant, &all) {
-            self.act(action).await?;
-        }
-        self.keyring.db().merge_people(tenant, &[one, other], true).await?;
-        Ok(())
+        self.share(tenant, &all).await?;
+        self.keyring.db().merge_people(tenant, &all, true).await?;
+        // What was said of one of them in between.
+        self.share(tenant, &all).await
     }
 
     /// Takes a subject out of the person it is of, for good: no payload brings them together again. Answers whether it was
@@ -57,6 +56,13 @@ impl Keeper {
         self.say(tenant, asset, &said).await?;
         self.keyring.db().split_person(tenant, subject).await?;
         Ok(true)
+    }
+
+    async fn share(&self, tenant: &TenantId, subjects: &[SubjectId]) -> Result<(), KeepError> {
+        for action in self.plane.caught_up().await?.people.shared(tenant, subjects) {
+            self.act(action).await?;
+        }
+        Ok(())
     }
 
     async fn say(
@@ -85,8 +91,10 @@ impl Keeper {
             let [of, _] = *pair;
             let key = self.keyring.keys(&[(tenant.clone(), Some(of))]).await?.pop().flatten();
             let key = key.ok_or(KeepError::Gone)?;
+            let is_restricted =
+                pair.iter().any(|subject| state.people.restricted.contains(&(tenant.clone(), *subject)));
             let event = by.event(*kind, *pair, of, &keys.id_key);
-            let Published { event, feed } = publish(&event, &key, &form, false, events, &feed)?;
+            let Published { event, feed } = publish(&event, &key, &form, is_restricted, events, &feed)?;
             for (at, record) in [event, feed] {
                 self.log.append(&at, record)?.await?;
             }

@@ -12,12 +12,13 @@ use publish::{FeedForm, Outlet, Outlets, Published};
 use schemas::{ControlState, EventContext, RawPosition, RawRef, Reason, SubjectId, TenantId, Topics};
 use seal::RootKey;
 use service::Clock;
+use tracing::warn;
 
 use crate::append::{Output, append_all};
 use crate::error::RouteError;
 use crate::judge::{Judged, Wanted, judge};
 use crate::metrics::{Fate, Metrics};
-use crate::plan::{pointer_record, write, write_merge};
+use crate::plan::{Way, pointer_record, write, write_merge};
 use crate::unseal::{Body, Unsealer};
 
 /// Who acts when nobody asked.
@@ -77,6 +78,10 @@ struct Subject {
 impl Subject {
     fn all(&self) -> impl Iterator<Item = SubjectId> {
         self.id.into_iter().chain(self.same.iter().copied())
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = [SubjectId; 2]> {
+        self.id.iter().flat_map(|id| self.same.iter().map(|other| [*id, *other]))
     }
 }
 
@@ -142,7 +147,8 @@ impl Engine {
                 let mut subjects = subject.all();
                 let is_restricted = subjects
                     .any(|subject| state.people.restricted.contains(&(routed.tenant.clone(), subject)));
-                match write(routed.item, &context, &key, &home.form, is_restricted, events, &home.feed) {
+                let way = Way { key: &key, form: &home.form, is_restricted, events, feed: &home.feed };
+                match write(routed.item, &context, &way) {
                     Ok((published, event)) => {
                         written += 1;
                         let output = |published: Published, of| {
@@ -152,21 +158,9 @@ impl Engine {
                         if !subject.same.is_empty()
                             && merges.insert((routed.tenant.clone(), subject.all().collect()))
                         {
-                            for pair in subject
-                                .id
-                                .iter()
-                                .flat_map(|id| subject.same.iter().map(|other| [*id, *other]))
-                            {
-                                let merge = write_merge(
-                                    &event,
-                                    pair,
-                                    &home.keys.id_key,
-                                    &key,
-                                    &home.form,
-                                    events,
-                                    &home.feed,
-                                );
-                                outputs.extend(output(merge?, None));
+                            for pair in subject.pairs() {
+                                let merge = write_merge(&event, pair, &home.keys.id_key, &way)?;
+                                outputs.extend(output(merge, None));
                             }
                         }
                         let username = event.contact.and_then(|contact| contact.username);
@@ -275,11 +269,23 @@ impl Engine {
             all.extend(self.keyring.db().same_person(tenant, *subject).await.map_err(KeyringError::from)?);
         }
         let all: Vec<SubjectId> = all.into_iter().collect();
-        for action in self.plane.state().people.shared(tenant, &all) {
+        if self.keyring.db().are_kept_apart(tenant, &all).await.map_err(KeyringError::from)? {
+            warn!(tenant.id = %tenant, "people whom an operator keeps apart were named together by several deliveries at once");
+            return Ok(());
+        }
+        self.share(tenant, &all).await?;
+        if self.keyring.merge(tenant, &all).await? {
+            self.metrics.merges.inc();
+            // What was said of one of them in between.
+            self.share(tenant, &all).await?;
+        }
+        Ok(())
+    }
+
+    async fn share(&self, tenant: &TenantId, subjects: &[SubjectId]) -> Result<(), RouteError> {
+        for action in self.plane.caught_up().await?.people.shared(tenant, subjects) {
             self.plane.act(self.clock.now_ms(), ACTOR, action).await?;
         }
-        self.keyring.merge(tenant, &all).await?;
-        self.metrics.merges.inc();
         Ok(())
     }
 

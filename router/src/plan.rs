@@ -11,21 +11,32 @@ use schemas::{Event, EventContext, IdKey, Item, Kind, Outcome, PeopleSaid, Point
 /// An item's records, and the event that they are of.
 pub(crate) type Written = (Published, Event);
 
+/// How events of a person are written, and where.
+pub(crate) struct Way<'a> {
+    /// What seals them.
+    pub(crate) key: &'a SubjectKey,
+    /// How the tenant's feed is written.
+    pub(crate) form: &'a FeedForm,
+    /// Whether nobody may use them.
+    pub(crate) is_restricted: bool,
+    /// `events`.
+    pub(crate) events: &'a Outlet,
+    /// The tenant's feed.
+    pub(crate) feed: &'a Outlet,
+}
+
+impl Way<'_> {
+    fn publish(&self, event: &Event) -> Result<Published, PublishError> {
+        publish(event, self.key, self.form, self.is_restricted, self.events, self.feed)
+    }
+}
+
 /// An item as its event, sealed. An item that cannot be written, because it breaks our code or is larger than the log takes,
 /// is set aside alone.
-pub(crate) fn write(
-    item: Item<'_>,
-    context: &EventContext<'_>,
-    key: &SubjectKey,
-    form: &FeedForm,
-    is_restricted: bool,
-    events: &Outlet,
-    feed: &Outlet,
-) -> Result<Written, Reason> {
+pub(crate) fn write(item: Item<'_>, context: &EventContext<'_>, way: &Way<'_>) -> Result<Written, Reason> {
     let write = || {
         let event = item.into_event(context);
-        let published = publish(&event, key, form, is_restricted, events, feed);
-        published.map(|published| (published, event))
+        way.publish(&event).map(|published| (published, event))
     };
     match catch_unwind(AssertUnwindSafe(write)) {
         Ok(Ok(written)) => Ok(written),
@@ -39,13 +50,9 @@ pub(crate) fn write_merge(
     event: &Event,
     [subject, other]: [SubjectId; 2],
     id_key: &IdKey,
-    key: &SubjectKey,
-    form: &FeedForm,
-    events: &Outlet,
-    feed: &Outlet,
+    way: &Way<'_>,
 ) -> Result<Published, PublishError> {
-    let merged = PeopleSaid::by(event).event(Kind::PersonMerged, [subject, other], subject, id_key);
-    publish(&merged, key, form, false, events, feed)
+    way.publish(&PeopleSaid::by(event).event(Kind::PersonMerged, [subject, other], subject, id_key))
 }
 
 /// A pointer as its record.
@@ -118,9 +125,9 @@ mod tests {
                 received_ms: 1_700_000_000_500,
                 raw: RawPosition { raw: RawRef { partition: 2, offset: 9 }, index: item.index(), count },
             };
-            let restricted = id_key == 3;
-            write(item, &context, key, form, restricted, &outlet("events", 6), &outlet("inbox.a", 3))
-                .map(|(published, _)| published)
+            let (events, feed) = (&outlet("events", 6), &outlet("inbox.a", 3));
+            let way = Way { key, form, is_restricted: id_key == 3, events, feed };
+            write(item, &context, &way).map(|(published, _)| published)
         };
         items.into_iter().map(write).collect()
     }

@@ -26,6 +26,14 @@ pub enum IdentifierKind {
 }
 
 impl IdentifierKind {
+    /// Whether it may be somebody else's later: a number, and what a site calls a visitor.
+    pub const fn changes_hands(self) -> bool {
+        match self {
+            Self::Phone | Self::UserRef => true,
+            Self::Psid | Self::Igsid | Self::Bsuid | Self::ParentBsuid | Self::WhatsappUser => false,
+        }
+    }
+
     /// The kind as its one word; never changes, because lookups are keyed by it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -58,10 +66,11 @@ impl fmt::Debug for Identifier {
 
 impl Identifier {
     /// Within which a person has one of this kind, so that two are two people: the business account of a user id
-    /// (`meta-platform.md` §3c.5). `None` of what several may have in turn, such as a phone number.
+    /// (`meta-platform.md` §3c.5), the page or account of a scoped id. `None` of what does not say so.
     pub fn scope(&self) -> Option<&str> {
-        (self.kind == IdentifierKind::Bsuid)
-            .then(|| self.value.rsplit_once('/').map_or("", |(account, _)| account))
+        let scoped =
+            matches!(self.kind, IdentifierKind::Bsuid | IdentifierKind::Psid | IdentifierKind::Igsid);
+        scoped.then(|| self.value.rsplit_once('/').map_or("", |(scope, _)| scope))
     }
 
     /// Everything that an operator may mean by what they type: a phone number in whatever form, or an id that Meta scopes to

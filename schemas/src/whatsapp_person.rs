@@ -37,7 +37,10 @@ pub(crate) fn note<'a>(element: &Element<'a>, waba: Option<&Asset>) -> Noted<'a>
     };
     match &element.around {
         Around::Value => {}
-        Around::Thread(thread) => person.join(&thread.person),
+        Around::Thread(thread) => {
+            person.from_business |= node.get("to").is_some() && thread.is_with_another(&person);
+            person.join(&thread.person);
+        }
         Around::Group(group) => person.group = group.id.and_then(Node::scalar),
     }
     let contact = element.contacts.matching(&person);
@@ -167,14 +170,11 @@ impl<'a> Person<'a> {
         Self::of(node, &[WA_ID, "input"], &[USER_ID], PARENT)
     }
 
-    /// A message of a history: whoever the thread is with, whoever wrote.
+    /// A message of a history: whoever the thread is with, whoever wrote. Its number is the thread's, because the one that
+    /// wrote may be the business's, written in another way than its own.
     fn join(&mut self, thread: &Self) {
-        let [number, second] = &mut self.numbers;
-        let [theirs, _] = &thread.numbers;
-        match number {
-            None => number.clone_from(theirs),
-            Some(_) if second.is_none() => second.clone_from(theirs),
-            Some(_) => {}
+        if let [Some(theirs), _] = &thread.numbers {
+            self.numbers = [Some(theirs.clone()), None];
         }
         let ([user, ..], [theirs, ..]) = (&mut self.user_ids, &thread.user_ids);
         if user.is_none() {
@@ -261,6 +261,14 @@ impl<'a> Thread<'a> {
         let [number, _] = &mut person.numbers;
         *number = number.take().or_else(|| id?.scalar());
         Self { person, profile: context.and_then(profile) }
+    }
+
+    /// Whether a message in it was written by somebody else than it is with.
+    fn is_with_another(&self, writer: &Person<'_>) -> bool {
+        match (&self.person.numbers, &writer.numbers) {
+            ([Some(theirs), _], [Some(from), _]) => !same_number(theirs, from),
+            _ => false,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! People: finding, forgetting, exporting, correcting, restricting and holding them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Json;
@@ -275,9 +276,8 @@ pub(super) async fn restrict(
 ) -> Result<Json<PersonFound>, Problem> {
     known(&shared, &tenant, subject).await?;
     let restricted = given.restricted;
-    for subject in shared.keyring.db().same_person(&tenant, subject).await? {
-        shared.act(Action::SubjectRestricted { tenant: tenant.clone(), subject, restricted }).await?;
-    }
+    let action = |subject| Action::SubjectRestricted { tenant: tenant.clone(), subject, restricted };
+    of_all(&shared, &tenant, subject, action).await?;
     answer_person(&shared, &tenant, subject).await
 }
 
@@ -301,9 +301,8 @@ pub(super) async fn hold(
         ));
     }
     let until_ms = given.days.map(|days| shared.clock.now_ms() + i64::from(days) * DAY_MS);
-    for subject in shared.keyring.db().same_person(&tenant, subject).await? {
-        shared.act(Action::SubjectHeld { tenant: tenant.clone(), subject, until_ms }).await?;
-    }
+    let action = |subject| Action::SubjectHeld { tenant: tenant.clone(), subject, until_ms };
+    of_all(&shared, &tenant, subject, action).await?;
     answer_person(&shared, &tenant, subject).await
 }
 
@@ -360,6 +359,26 @@ pub(super) async fn split(
     }
     shared.act(Action::PersonSplit { tenant: tenant.clone(), subject }).await?;
     answer_person(&shared, &tenant, subject).await
+}
+
+/// Says something of every subject of a person, also of those who turn out to be theirs meanwhile.
+async fn of_all(
+    shared: &Shared,
+    tenant: &TenantId,
+    subject: SubjectId,
+    action: impl Fn(SubjectId) -> Action,
+) -> Result<(), Problem> {
+    let mut told = BTreeSet::new();
+    loop {
+        let same = shared.keyring.db().same_person(tenant, subject).await?;
+        let new: Vec<SubjectId> = same.into_iter().filter(|subject| told.insert(*subject)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        for subject in new {
+            shared.act(action(subject)).await?;
+        }
+    }
 }
 
 /// Where something is said of these people: an asset that they talk with, or another of the tenant's.

@@ -77,6 +77,8 @@ async fn every_route_is_described_guarded_and_answers_as_described() {
         ("correct", json!({"name": "x"})),
         ("restrict", json!({"restricted": true})),
         ("hold", json!({"days": 1})),
+        ("merge", json!({"with": "00000000000000000000000000000002"})),
+        ("split", json!({})),
     ] {
         assert_eq!(rig.ask("POST", &format!("{person}/{what}"), Some(body)).await.0, StatusCode::NOT_FOUND);
     }

@@ -12,7 +12,7 @@ use store::{KeyringDb, Lookup, NOBODY, SubjectKeyRow};
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use crate::KeyringError;
-use crate::plan::{plan, subject_of};
+use crate::plan::plan;
 use crate::subject_key::SubjectKey;
 use crate::tenant_keys::{Digest, TenantKeys};
 
@@ -33,7 +33,9 @@ pub struct Keyring {
     pub(crate) root: Arc<RootKey>,
     tenants: Cache<TenantId, Arc<TenantKeys>>,
     // Digests of two tenants never meet: their peppers differ.
-    pub(crate) subjects: Cache<Digest, SubjectId>,
+    pub(crate) subjects: Cache<Digest, Led>,
+    /// Who is one with whom since that was remembered.
+    pub(crate) merged: Cache<SubjectId, SubjectId>,
     keys: Cache<(TenantId, SubjectId), Arc<SubjectKey>>,
     in_use: Arc<RwLock<()>>,
 }
@@ -71,6 +73,35 @@ pub struct Known {
 /// While it is held, nobody is told that this process has forgotten what it had to: keys are in use.
 pub type Lease = OwnedRwLockReadGuard<()>;
 
+/// Where an identifier leads: to the subject it was made for, and to the one that stands for its person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Led {
+    pub(crate) own: SubjectId,
+    pub(crate) person: SubjectId,
+}
+
+/// What is not remembered of identifiers, because it hangs on when something happened.
+#[derive(Default)]
+pub(crate) struct Past {
+    /// When their person was forgotten.
+    pub(crate) forgotten: HashMap<Digest, i64>,
+    /// Whose they were, and until when.
+    pub(crate) previous: HashMap<Digest, (SubjectId, i64)>,
+}
+
+impl Past {
+    /// Whether it happened before its person was forgotten.
+    pub(crate) fn forgets(&self, person: &Asked) -> bool {
+        let before = |erased_ms: &i64| person.occurred_ms <= *erased_ms;
+        person.digests.iter().any(|digest| self.forgotten.get(digest).is_some_and(before))
+    }
+
+    /// Whose an identifier was when this happened, where it was somebody else's.
+    pub(crate) fn owner(&self, digest: &Digest, occurred_ms: i64) -> Option<SubjectId> {
+        self.previous.get(digest).filter(|(_, until_ms)| occurred_ms < *until_ms).map(|(owner, _)| *owner)
+    }
+}
+
 /// A person as the database is asked.
 pub(crate) struct Asked {
     pub(crate) tenant: TenantId,
@@ -87,7 +118,8 @@ impl Keyring {
         let subjects = Cache::builder().max_capacity(REMEMBERED).time_to_live(BELIEVED).build();
         let keys = Cache::builder().max_capacity(REMEMBERED).time_to_live(BELIEVED).build();
         let tenants = Cache::builder().max_capacity(TENANTS).time_to_live(BELIEVED).build();
-        Self { db, root, tenants, subjects, keys, in_use: Arc::default() }
+        let merged = Cache::builder().max_capacity(REMEMBERED).time_to_live(BELIEVED).build();
+        Self { db, root, tenants, subjects, merged, keys, in_use: Arc::default() }
     }
 
     /// Held while keys are in use: from looking people up until what was sealed for them is durable.
@@ -107,6 +139,7 @@ impl Keyring {
     pub(crate) fn drop_memory(&self) {
         self.tenants.invalidate_all();
         self.subjects.invalidate_all();
+        self.merged.invalidate_all();
         self.keys.invalidate_all();
     }
 
@@ -158,13 +191,9 @@ impl Keyring {
         let asked = self.asked(people).await?;
         let mut known = HashMap::new();
         let unknown = self.remembered(&asked, &mut known);
-        let forgotten = self.find(&unknown, &mut known).await?;
-        let is_forgotten = |asked: &Asked| {
-            let before = |erased_ms: &i64| asked.occurred_ms <= *erased_ms;
-            asked.digests.iter().any(|digest| forgotten.get(digest).is_some_and(before))
-        };
-        let alive: Vec<&Asked> = asked.iter().filter(|asked| !is_forgotten(asked)).collect();
-        let several = self.doubtful(&alive, &known).await?;
+        let past = self.find(&unknown, &mut known).await?;
+        let alive: Vec<&Asked> = asked.iter().filter(|asked| !past.forgets(asked)).collect();
+        let several = self.doubtful(&alive, &known, &past).await?;
         let plain: Vec<&Asked> = alive.iter().copied().filter(|asked| !asked.shares(&several)).collect();
         if plain.iter().flat_map(|person| &person.digests).any(|digest| !known.contains_key(digest))
             && let Err(cause) = self.link(&plain, &mut known).await
@@ -175,14 +204,15 @@ impl Keyring {
         }
         let mut all = Vec::with_capacity(asked.len());
         for person in &asked {
-            all.push(if is_forgotten(person) {
+            all.push(if past.forgets(person) {
                 Known { whom: Whom::Forgotten, same: Vec::new() }
             } else if person.shares(&several) {
                 // One after another: what one tells may decide who the next one is.
                 self.settle(person).await?
             } else {
-                let subject = subject_of(&person.digests, &known).ok_or(KeyringError::Nobody)?;
-                Known { whom: Whom::Subject(subject), same: Vec::new() }
+                let led = person.digests.iter().find_map(|digest| known.get(digest));
+                let led = led.ok_or(KeyringError::Nobody)?;
+                Known { whom: Whom::Subject(led.person), same: Vec::new() }
             });
         }
         Ok(all)
@@ -220,7 +250,7 @@ impl Keyring {
         let digests: Vec<_> =
             identifiers.iter().map(|identifier| (tenant.clone(), keys.digest(identifier))).collect();
         let found = self.db.find(&digests).await?;
-        let mut subjects: Vec<SubjectId> = found.known.into_iter().map(|(_, _, subject)| subject).collect();
+        let mut subjects: Vec<SubjectId> = found.known.into_iter().map(|lead| lead.person).collect();
         subjects.sort();
         subjects.dedup();
         Ok(subjects)
@@ -235,7 +265,7 @@ impl Keyring {
         for (tenant, subject, name) in names {
             let digest = self.tenant(tenant).await?.username(name);
             // Remembered under the digest: most people keep their name.
-            if self.subjects.get(&digest) != Some(*subject) {
+            if self.subjects.get(&digest).map(|led| led.person) != Some(*subject) {
                 hints.push((tenant.clone(), digest, *subject));
             }
         }
@@ -244,7 +274,7 @@ impl Keyring {
         }
         self.db.hint(&hints).await?;
         for (_, digest, subject) in hints {
-            self.subjects.insert(digest, subject);
+            self.subjects.insert(digest, Led { own: subject, person: subject });
         }
         Ok(())
     }
@@ -324,11 +354,7 @@ impl Keyring {
     }
 
     /// Takes what is remembered; returns the rest.
-    fn remembered(
-        &self,
-        persons: &[Asked],
-        known: &mut HashMap<Digest, SubjectId>,
-    ) -> Vec<(TenantId, Digest)> {
+    fn remembered(&self, persons: &[Asked], known: &mut HashMap<Digest, Led>) -> Vec<(TenantId, Digest)> {
         let mut unknown = HashSet::new();
         for person in persons {
             for digest in &person.digests {
@@ -336,8 +362,9 @@ impl Keyring {
                     continue;
                 }
                 match self.subjects.get(digest) {
-                    Some(subject) => {
-                        known.insert(*digest, subject);
+                    Some(led) => {
+                        let person = self.merged.get(&led.person).unwrap_or(led.person);
+                        known.insert(*digest, Led { person, ..led });
                     }
                     None => {
                         unknown.insert((person.tenant.clone(), *digest));
@@ -348,40 +375,45 @@ impl Keyring {
         unknown.into_iter().collect()
     }
 
-    /// Learns who is known; returns when those who were forgotten were.
+    /// Learns who is known; returns what was before.
     pub(crate) async fn find(
         &self,
         unknown: &[(TenantId, Digest)],
-        known: &mut HashMap<Digest, SubjectId>,
-    ) -> Result<HashMap<Digest, i64>, KeyringError> {
-        let mut forgotten = HashMap::new();
+        known: &mut HashMap<Digest, Led>,
+    ) -> Result<Past, KeyringError> {
+        let mut past = Past::default();
         for some in unknown.chunks(AT_ONCE) {
             let found = self.db.find(some).await?;
             for (_, digest, erased_ms) in found.forgotten {
-                forgotten.insert(digest, erased_ms);
+                past.forgotten.insert(digest, erased_ms);
             }
-            for (_, digest, subject) in found.known {
-                // Somebody who came back is asked for each time: their past may still be repeated.
-                if !forgotten.contains_key(&digest) {
-                    self.subjects.insert(digest, subject);
+            for lead in found.known {
+                let led = Led { own: lead.own, person: lead.person };
+                past.previous.extend(lead.previous.map(|previous| (lead.digest, previous)));
+                // Whoever came back, or has what was another's, is asked for each time: the past may still be repeated.
+                if !past.forgotten.contains_key(&lead.digest) && lead.previous.is_none() {
+                    self.subjects.insert(lead.digest, led);
                 }
-                known.insert(digest, subject);
+                known.insert(lead.digest, led);
             }
         }
-        Ok(forgotten)
+        Ok(past)
     }
 
     /// Links every digest that has no subject, and learns whose each is once that is settled among all processes.
     pub(crate) async fn link(
         &self,
         persons: &[&Asked],
-        known: &mut HashMap<Digest, SubjectId>,
+        known: &mut HashMap<Digest, Led>,
     ) -> Result<(), KeyringError> {
+        // What is new hangs on the subject that it came with, not on whoever stands for the person: they may be taken apart.
+        let own: HashMap<Digest, SubjectId> = known.iter().map(|(digest, led)| (*digest, led.own)).collect();
+        let stands: HashMap<SubjectId, SubjectId> = known.values().map(|led| (led.own, led.person)).collect();
         let digests: Vec<Vec<Digest>> = persons.iter().map(|person| person.digests.clone()).collect();
         let mut made = HashSet::new();
         let random = SystemRandom::new();
         let mut failed = false;
-        let planned = plan(&digests, known, || {
+        let planned = plan(&digests, &own, || {
             let mut bytes = [0; 16];
             failed |= random.fill(&mut bytes).is_err();
             let subject = SubjectId::from_bytes(bytes);
@@ -405,6 +437,7 @@ impl Keyring {
                         digest: *digest,
                         kind: kind.as_str().to_owned(),
                         scope: *scope,
+                        told_ms: kind.changes_hands().then_some(person.occurred_ms),
                         subject: *subject,
                     });
                 }
@@ -420,8 +453,8 @@ impl Keyring {
             some.extend(group);
             if some.len() >= AT_ONCE || groups.peek().is_none() {
                 let linked = self.db.link(&std::mem::take(&mut some), &std::mem::take(&mut fresh)).await?;
-                for (_, digest, subject) in linked {
-                    known.insert(digest, subject);
+                for (_, digest, own) in linked {
+                    known.insert(digest, Led { own, person: stands.get(&own).copied().unwrap_or(own) });
                 }
             }
         }

@@ -52,7 +52,7 @@ pub(crate) fn plan(
 }
 
 /// A person is whoever the first of their identifiers says.
-pub(crate) fn subject_of(digests: &[Digest], known: &HashMap<Digest, SubjectId>) -> Option<SubjectId> {
+fn subject_of(digests: &[Digest], known: &HashMap<Digest, SubjectId>) -> Option<SubjectId> {
     digests.iter().find_map(|digest| known.get(digest)).copied()
 }
 

@@ -3,16 +3,17 @@
 
 use std::collections::{HashMap, HashSet};
 
-use schemas::{IdentifierKind, SubjectId, TenantId};
+use schemas::{SubjectId, TenantId};
 
-use crate::keyring::{Asked, Known, Whom};
+use crate::keyring::{Asked, Known, Led, Past, Whom};
 use crate::tenant_keys::Digest;
 use crate::{Keyring, KeyringError};
 
 impl Asked {
     /// Identifiers that lead to whoever has them now, and to somebody else later.
     fn numbers(&self) -> impl Iterator<Item = &Digest> {
-        self.digests.iter().zip(&self.kinds).filter(|(_, kind)| is_number(**kind)).map(|(digest, _)| digest)
+        let pairs = self.digests.iter().zip(&self.kinds);
+        pairs.filter(|(_, kind)| kind.changes_hands()).map(|(digest, _)| digest)
     }
 
     fn scoped(&self) -> impl Iterator<Item = (&Digest, &Digest)> {
@@ -23,10 +24,6 @@ impl Asked {
     pub(crate) fn shares(&self, digests: &HashSet<Digest>) -> bool {
         !digests.is_empty() && self.digests.iter().any(|digest| digests.contains(digest))
     }
-}
-
-fn is_number(kind: IdentifierKind) -> bool {
-    kind == IdentifierKind::Phone
 }
 
 /// Who somebody is by what their identifiers lead to: pure.
@@ -51,13 +48,17 @@ fn settled(
     let of = |subject: SubjectId| scopes.get(&subject).into_iter().flatten().copied();
     // What nobody else can have first: it decides whose the numbers are.
     for numbers in [false, true] {
-        let ids = person.digests.iter().zip(&person.kinds).filter(|(_, kind)| is_number(**kind) == numbers);
-        for (digest, _) in ids {
+        let ids =
+            person.digests.iter().zip(&person.kinds).filter(|(_, kind)| kind.changes_hands() == numbers);
+        for (place, (digest, _)) in ids.enumerate() {
             let Some(subject) = known.get(digest).copied() else { continue };
             if settled.me == Some(subject) || settled.same.contains(&subject) {
                 continue;
             }
-            if numbers && of(subject).any(|scope| mine.contains(&scope)) {
+            // The first number is the one they write with; a further one is theirs from now on, whoever had it.
+            if numbers
+                && (place > 0 && settled.me.is_some() || of(subject).any(|scope| mine.contains(&scope)))
+            {
                 settled.passed.push(*digest);
                 continue;
             }
@@ -73,11 +74,12 @@ fn settled(
 
 impl Keyring {
     /// Identifiers of which it has to be asked anew whose they are: those of whoever has several people's, and numbers that
-    /// may have changed hands.
+    /// may have changed hands, or had not yet.
     pub(crate) async fn doubtful(
         &self,
         people: &[&Asked],
-        known: &HashMap<Digest, SubjectId>,
+        known: &HashMap<Digest, Led>,
+        past: &Past,
     ) -> Result<HashSet<Digest>, KeyringError> {
         let mut doubtful = HashSet::new();
         // Of each number that nobody is known by: which user id it is named with in each account.
@@ -87,17 +89,20 @@ impl Keyring {
         for person in people {
             let mut leads = person.digests.iter().filter_map(|digest| known.get(digest));
             let first = leads.next();
-            if leads.any(|other| Some(other) != first) {
+            if leads.any(|other| Some(other.person) != first.map(|first| first.person)) {
                 doubtful.extend(&person.digests);
             }
             for number in person.numbers() {
+                if past.owner(number, person.occurred_ms).is_some() {
+                    doubtful.insert(*number);
+                }
                 for (id, scope) in person.scoped() {
                     match known.get(number) {
                         None if named.insert((*number, *scope), *id).is_some_and(|other| other != *id) => {
                             doubtful.insert(*number);
                         }
-                        Some(subject) if !known.contains_key(id) => {
-                            asking.insert((person.tenant.clone(), *subject));
+                        Some(led) if !known.contains_key(id) => {
+                            asking.insert((person.tenant.clone(), led.person));
                         }
                         _ => {}
                     }
@@ -111,9 +116,9 @@ impl Keyring {
         let taken: HashSet<(SubjectId, Digest)> = self.db.scopes(&asking).await?.into_iter().collect();
         for person in people {
             for number in person.numbers() {
-                let Some(subject) = known.get(number) else { continue };
+                let Some(led) = known.get(number) else { continue };
                 let is_another = |(id, scope): (&Digest, &Digest)| {
-                    !known.contains_key(id) && taken.contains(&(*subject, *scope))
+                    !known.contains_key(id) && taken.contains(&(led.person, *scope))
                 };
                 if person.scoped().any(is_another) {
                     doubtful.insert(*number);
@@ -127,55 +132,84 @@ impl Keyring {
     pub(crate) async fn settle(&self, person: &Asked) -> Result<Known, KeyringError> {
         let mut known = HashMap::new();
         let digests: Vec<_> = person.digests.iter().map(|digest| (person.tenant.clone(), *digest)).collect();
-        self.find(&digests, &mut known).await?;
-        let people: HashSet<_> = known.values().map(|subject| (person.tenant.clone(), *subject)).collect();
+        let past = self.find(&digests, &mut known).await?;
+        if past.forgets(person) {
+            return Ok(Known { whom: Whom::Forgotten, same: Vec::new() });
+        }
+        // What was another's when this happened says nothing of who has it now.
+        let owners: Vec<(Digest, SubjectId)> = person
+            .digests
+            .iter()
+            .filter_map(|digest| Some((*digest, past.owner(digest, person.occurred_ms)?)))
+            .collect();
+        if let Some((_, owner)) = owners.first().filter(|_| owners.len() == person.digests.len()) {
+            return self.past_owner(&person.tenant, *owner).await;
+        }
+        let was_anothers = |digest: &Digest| owners.iter().any(|(one, _)| one == digest);
+        known.retain(|digest, _| !was_anothers(digest));
+        let people: HashSet<_> = known.values().map(|led| (person.tenant.clone(), led.person)).collect();
         let people: Vec<_> = people.into_iter().collect();
         let mut scopes: HashMap<SubjectId, HashSet<Digest>> = HashMap::new();
         for (subject, scope) in self.db.scopes(&people).await? {
             scopes.entry(subject).or_default().insert(scope);
         }
-        let Settled { me, mut same, passed } = settled(person, &known, &scopes);
-        // Whoever has the number now is not whom it led to.
-        known.retain(|digest, _| !passed.contains(digest));
-        let is_passed = |digest: &Digest| passed.contains(digest);
+        let leads: HashMap<Digest, SubjectId> =
+            known.iter().map(|(digest, led)| (*digest, led.person)).collect();
+        let Settled { me, mut same, passed } = settled(person, &leads, &scopes);
+        // Numbers that were another's, and what leads to others who are the same person: it stays where it is.
+        let is_left_out = |digest: &Digest| {
+            was_anothers(digest) || leads.get(digest).is_some_and(|person| Some(*person) != me)
+        };
+        known.retain(|digest, _| !is_left_out(digest));
         let theirs = Asked {
             tenant: person.tenant.clone(),
-            digests: person.digests.iter().copied().filter(|digest| !is_passed(digest)).collect(),
-            kinds: zipped(&person.digests, &person.kinds, is_passed),
-            scopes: zipped(&person.digests, &person.scopes, is_passed),
+            digests: person.digests.iter().copied().filter(|digest| !is_left_out(digest)).collect(),
+            kinds: zipped(&person.digests, &person.kinds, is_left_out),
+            scopes: zipped(&person.digests, &person.scopes, is_left_out),
             occurred_ms: person.occurred_ms,
         };
-        // Whatever is unknown leads to the one it is, before any other that it turned out to be.
-        if let Some(me) = me {
-            known.values_mut().for_each(|subject| *subject = me);
-        }
         if theirs.digests.iter().any(|digest| !known.contains_key(digest)) {
             self.link(&[&theirs], &mut known).await?;
         }
-        let me = theirs.digests.iter().find_map(|digest| known.get(digest)).copied();
-        let me = me.ok_or(KeyringError::Nobody)?;
+        let led = theirs.digests.iter().find_map(|digest| known.get(digest));
+        let led = *led.ok_or(KeyringError::Nobody)?;
         if !passed.is_empty() {
-            self.db.pass_on(&person.tenant, &passed, me, person.occurred_ms).await?;
+            self.db.pass_on(&person.tenant, &passed, led.own, person.occurred_ms).await?;
             passed.iter().for_each(|digest| self.subjects.invalidate(digest));
         }
-        same.retain(|other| *other != me);
-        let mut one = Vec::new();
+        same.retain(|other| *other != led.person);
+        let mut one = vec![led.person];
         for other in same {
-            if !self.db.are_kept_apart(&person.tenant, &[me, other]).await? {
-                one.push(other);
+            one.push(other);
+            // Each is to be one with all of them.
+            if self.db.are_kept_apart(&person.tenant, &one).await? {
+                one.pop();
             }
         }
-        Ok(Known { whom: Whom::Subject(me), same: one })
+        Ok(Known { whom: Whom::Subject(led.person), same: one.split_off(1) })
     }
 
-    /// Makes people one who turned out to be. Whoever says so to others does it first: this is not asked again.
+    /// Who had something before somebody else did, if they are there still.
+    async fn past_owner(&self, tenant: &TenantId, owner: SubjectId) -> Result<Known, KeyringError> {
+        let there = self.db.still_there(&[(tenant.clone(), owner)]).await?;
+        let whom = match self.db.same_person(tenant, owner).await?.first() {
+            Some(person) if !there.is_empty() => Whom::Subject(*person),
+            _ => Whom::Forgotten,
+        };
+        Ok(Known { whom, same: Vec::new() })
+    }
+
+    /// Makes people one who turned out to be; answers whether it did: an operator may have said otherwise meanwhile. Whoever
+    /// says so to others does it first: this is not asked again.
     ///
     /// # Errors
     /// The database is away, or one of them was forgotten meanwhile: look them up again.
-    pub async fn merge(&self, tenant: &TenantId, subjects: &[SubjectId]) -> Result<(), KeyringError> {
-        self.db.merge_people(tenant, subjects, false).await?;
-        self.subjects.invalidate_all();
-        Ok(())
+    pub async fn merge(&self, tenant: &TenantId, subjects: &[SubjectId]) -> Result<bool, KeyringError> {
+        let Some(same) = self.db.merge_people(tenant, subjects, false).await? else { return Ok(false) };
+        if let Some(person) = same.first() {
+            same.iter().for_each(|subject| self.merged.insert(*subject, *person));
+        }
+        Ok(true)
     }
 }
 
@@ -186,6 +220,8 @@ fn zipped<T: Copy>(digests: &[Digest], values: &[T], left_out: impl Fn(&Digest) 
 
 #[cfg(test)]
 mod tests {
+    use schemas::IdentifierKind;
+
     use super::*;
 
     const NUMBER: IdentifierKind = IdentifierKind::Phone;
@@ -241,7 +277,9 @@ mod tests {
         check(&[user, number], &[(1, 7), (3, 8)], &[(7, 9), (8, 5)], Some(7), &[8], &[]);
         // A person tells of another number: theirs from now on, whoever had it.
         check(&[number, other_number], &[(3, 7), (4, 8)], &[(7, 9), (8, 9)], Some(7), &[], &[4]);
-        check(&[number, other_number], &[(3, 7), (4, 8)], &[(7, 9)], Some(7), &[8], &[]);
+        check(&[number, other_number], &[(3, 7), (4, 8)], &[], Some(7), &[], &[4]);
+        check(&[user, number, other_number], &[(1, 7), (3, 6), (4, 8)], &[(7, 9)], Some(7), &[6], &[4]);
+        check(&[number, other_number], &[(4, 8)], &[], Some(8), &[], &[]);
         check(&[number], &[], &[], None, &[], &[]);
     }
 }

@@ -173,14 +173,17 @@ async fn merge(transaction: &Transaction<'_>) -> Result<u64, StoreError> {
             "hint",
             "WHERE EXISTS (SELECT FROM subject p WHERE p.tenant_id = s.tenant_id AND p.subject_id = s.subject_id)",
         ),
-        // Two of whom one was forgotten are not one; who is one with somebody now stays so.
+        // Two of whom one was forgotten are not one; who is one with somebody now stays so, and so do those who are kept apart.
         (
             "merged",
-            "WHERE (SELECT count(*) FROM subject p WHERE p.tenant_id = s.tenant_id AND p.subject_id IN (s.subject_id, s.into_id)) = 2",
+            "WHERE (SELECT count(*) FROM subject p WHERE p.tenant_id = s.tenant_id AND p.subject_id IN (s.subject_id, s.into_id)) = 2
+               AND NOT EXISTS (SELECT FROM kept_apart k WHERE k.tenant_id = s.tenant_id AND k.one_id = s.into_id AND k.other_id = s.subject_id)",
         ),
         (
             "kept_apart",
-            "WHERE (SELECT count(*) FROM subject p WHERE p.tenant_id = s.tenant_id AND p.subject_id IN (s.one_id, s.other_id)) = 2",
+            "WHERE (SELECT count(*) FROM subject p WHERE p.tenant_id = s.tenant_id AND p.subject_id IN (s.one_id, s.other_id)) = 2
+               AND coalesce((SELECT m.into_id FROM merged m WHERE m.tenant_id = s.tenant_id AND m.subject_id = s.one_id), s.one_id)
+                <> coalesce((SELECT m.into_id FROM merged m WHERE m.tenant_id = s.tenant_id AND m.subject_id = s.other_id), s.other_id)",
         ),
         ("asset_token", ""),
     ] {

@@ -174,8 +174,9 @@ async fn messages(transaction: &Transaction<'_>, changes: &ConversationChanges) 
          SET conversation_id = excluded.conversation_id, event_id = excluded.event_id, direction = excluded.direction,
              kind = excluded.kind, imported = excluded.imported, standby = excluded.standby, at_ms = excluded.at_ms,
              content = excluded.content, subject_id = excluded.subject_id
-         WHERE (excluded.imported, excluded.standby, excluded.kind = '{PLACEHOLDER}', excluded.at_ms, excluded.event_id)
-             < (m.imported, m.standby, m.kind = '{PLACEHOLDER}', m.at_ms, m.event_id)"
+         WHERE (excluded.imported, excluded.standby, excluded.kind = '{PLACEHOLDER}', excluded.at_ms, excluded.event_id,
+                coalesce(excluded.subject_id, ''), excluded.conversation_id)
+             < (m.imported, m.standby, m.kind = '{PLACEHOLDER}', m.at_ms, m.event_id, coalesce(m.subject_id, ''), m.conversation_id)"
     );
     let columns: [&(dyn ToSql + Sync); 11] = [
         &tenants,

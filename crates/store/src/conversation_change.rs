@@ -88,8 +88,10 @@ pub struct MessageChange {
 
 impl MessageChange {
     /// What decides between two; the smaller wins.
-    pub fn rank(&self) -> (bool, bool, bool, i64, EventId) {
-        (self.imported, self.standby, self.kind == PLACEHOLDER, self.at_ms, self.event)
+    pub fn rank(&self) -> (bool, bool, bool, i64, EventId, Option<SubjectId>, ConversationId) {
+        // Of one event that was told of two subjects, who turned out to be one in between, the smaller's stands.
+        let Self { imported, standby, at_ms, event, subject, conversation, .. } = self;
+        (*imported, *standby, self.kind == PLACEHOLDER, *at_ms, *event, *subject, *conversation)
     }
 }
 

@@ -196,12 +196,21 @@ impl ViewsDb {
         let reactions = transaction
             .query(
                 "SELECT message_id, direction, content, at_ms, event_id, subject_id FROM reaction
-                 WHERE tenant_id = $1 AND message_id = ANY($2) AND content IS NOT NULL ORDER BY at_ms, event_id",
+                 WHERE tenant_id = $1 AND message_id = ANY($2) ORDER BY at_ms, event_id",
                 &[&tenant, &shown],
             )
             .await?;
         let mut reacted: HashMap<Vec<u8>, Vec<ReactionRow>> = HashMap::new();
         for row in &reactions {
+            let direction: &str = row.get(1);
+            // Where several conversations are one, whoever reacts in them is one person: what they did last stands.
+            if ids.len() > 1 && direction == "in" {
+                let before = reacted.entry(row.get(0)).or_default();
+                before.retain(|reaction| reaction.direction != "in");
+            }
+            if row.get::<_, Option<&[u8]>>(2).is_none() {
+                continue;
+            }
             let content = part(row.get(5), row.get(4), Field::Content, row.get(2), "reaction")?;
             let reaction = ReactionRow { direction: row.get(1), content, at_ms: row.get(3) };
             reacted.entry(row.get(0)).or_default().push(reaction);

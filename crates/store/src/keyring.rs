@@ -6,6 +6,7 @@ use deadpool_postgres::{Object, Pool};
 use schemas::{SubjectId, TenantId};
 use secrecy::SecretString;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
 use crate::StoreError;
 use crate::connect::pool;
@@ -69,6 +70,8 @@ pub struct Lookup {
     pub kind: String,
     /// Within which a person has one identifier of this kind, as a digest; `None` when that says nothing of who it is.
     pub scope: Option<[u8; 32]>,
+    /// Of what changes hands: when it was told to be whose it is, Unix milliseconds.
+    pub told_ms: Option<i64>,
     /// The subject.
     pub subject: SubjectId,
 }
@@ -76,10 +79,25 @@ pub struct Lookup {
 /// What is known of a digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Digests that have a subject, with that which stands for its person.
-    pub known: Vec<(TenantId, [u8; 32], SubjectId)>,
+    /// Digests that have a subject.
+    pub known: Vec<Lead>,
     /// Digests whose person was forgotten, and when, Unix milliseconds.
     pub forgotten: Vec<(TenantId, [u8; 32], i64)>,
+}
+
+/// Where a digest leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lead {
+    /// Whose person it is.
+    pub tenant: TenantId,
+    /// The digest.
+    pub digest: [u8; 32],
+    /// The subject that it was made for.
+    pub own: SubjectId,
+    /// The subject that stands for the person.
+    pub person: SubjectId,
+    /// Whose it was, and until when, Unix milliseconds.
+    pub previous: Option<(SubjectId, i64)>,
 }
 
 /// A person's key, sealed with the tenant's key.
@@ -172,8 +190,15 @@ impl KeyringDb {
         let mut found = Found::default();
         for row in connection.query(&statement, &[&keys.tenants, &keys.digests]).await? {
             let (tenant, digest) = key(&row)?;
-            if let Some(subject) = row.get::<_, Option<&[u8]>>(2) {
-                found.known.push((tenant.clone(), digest, subject_id(subject)?));
+            if let Some(own) = row.get::<_, Option<&[u8]>>(2) {
+                let previous = row.get::<_, Option<&[u8]>>(5).map(subject_id).transpose()?;
+                found.known.push(Lead {
+                    tenant: tenant.clone(),
+                    digest,
+                    own: subject_id(own)?,
+                    person: subject_id(row.get(4))?,
+                    previous: previous.zip(row.get(6)),
+                });
             }
             if let Some(erased_ms) = row.get::<_, Option<i64>>(3) {
                 found.forgotten.push((tenant, digest, erased_ms));
@@ -216,15 +241,17 @@ impl KeyringDb {
         let kinds: Vec<&str> = sorted.iter().map(|lookup| lookup.kind.as_str()).collect();
         let scopes: Vec<Option<&[u8]>> =
             sorted.iter().map(|lookup| lookup.scope.as_ref().map(<[u8; 32]>::as_slice)).collect();
+        let told: Vec<Option<i64>> = sorted.iter().map(|lookup| lookup.told_ms).collect();
         make_keys(&transaction, made, true).await?;
         let link = transaction
             .prepare_cached(
-                "INSERT INTO lookup (tenant_id, digest, subject_id, kind, scope)
-                 SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::bytea[]) ON CONFLICT DO NOTHING",
+                "INSERT INTO lookup (tenant_id, digest, subject_id, kind, scope, told_ms)
+                 SELECT * FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::bytea[], $6::bigint[]) ON CONFLICT DO NOTHING",
             )
             .await?;
-        let linked =
-            transaction.execute(&link, &[&keys.tenants, &keys.digests, &subjects, &kinds, &scopes]).await?;
+        let columns: [&(dyn ToSql + Sync); 6] =
+            [&keys.tenants, &keys.digests, &subjects, &kinds, &scopes, &told];
+        let linked = transaction.execute(&link, &columns).await?;
         if linked == lookups.len() as u64 {
             transaction.commit().await?;
             return Ok(lookups.iter().map(|one| (one.tenant.clone(), one.digest, one.subject)).collect());
@@ -318,7 +345,7 @@ impl KeyringDb {
 /// Stands for what a tenant itself seals: events about no person.
 pub const NOBODY: SubjectId = SubjectId::from_bytes([0; 16]);
 
-const FIND: &str = "SELECT a.tenant_id, a.digest, coalesce(m.into_id, l.subject_id), t.erased_ms
+const FIND: &str = "SELECT a.tenant_id, a.digest, l.subject_id, t.erased_ms, coalesce(m.into_id, l.subject_id), l.previous_id, l.told_ms
     FROM unnest($1::text[], $2::bytea[]) AS a (tenant_id, digest)
     LEFT JOIN lookup l USING (tenant_id, digest) LEFT JOIN tombstone t USING (tenant_id, digest)
     LEFT JOIN merged m ON m.tenant_id = l.tenant_id AND m.subject_id = l.subject_id

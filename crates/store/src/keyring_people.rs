@@ -1,6 +1,8 @@
 //! Which subjects are one person: the keyring's side of merging people and taking them apart.
 
 use schemas::{Person, SubjectId, TenantId};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 
 use crate::StoreError;
 use crate::keyring::{KeyringDb, subject_id};
@@ -127,22 +129,28 @@ impl KeyringDb {
     ) -> Result<(), StoreError> {
         let digests: Vec<&[u8]> = digests.iter().map(<[u8; 32]>::as_slice).collect();
         let connection = self.get().await?;
-        let columns: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+        let columns: [&(dyn ToSql + Sync); 4] =
             [&tenant.as_str(), &digests, &heir.as_bytes().as_slice(), &told_ms];
-        connection.execute("SELECT pass_on($1, $2, $3, $4)", &columns).await?;
-        Ok(())
+        match connection.execute("SELECT pass_on($1, $2, $3, $4)", &columns).await {
+            Err(cause) if cause.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION) => Err(forgotten()),
+            done => Ok(done.map(drop)?),
+        }
     }
 }
 
 /// Every subject of the people whom these are of, in order.
-pub(crate) const SAME: &str = "SELECT DISTINCT id FROM (
+pub(crate) const SAME: &str = "WITH named AS (
         SELECT unnest($2::bytea[]) AS id
-        UNION ALL SELECT m.into_id FROM merged m WHERE m.tenant_id = $1 AND m.subject_id = ANY($2)
-        UNION ALL SELECT o.subject_id FROM merged o WHERE o.tenant_id = $1 AND (o.into_id = ANY($2)
-            OR o.into_id IN (SELECT m.into_id FROM merged m WHERE m.tenant_id = $1 AND m.subject_id = ANY($2)))) AS s ORDER BY 1";
+        UNION SELECT m.into_id FROM merged m WHERE m.tenant_id = $1 AND m.subject_id = ANY($2))
+    SELECT id FROM named UNION SELECT o.subject_id FROM named n JOIN merged o ON o.tenant_id = $1 AND o.into_id = n.id ORDER BY 1";
 
 /// A tenant's people are brought together and taken apart one after another.
 const IN_TURN: &str = "SELECT pg_advisory_xact_lock(hashtextextended('people/' || $1, 0))";
+
+/// Whoever looks again finds that they are not there.
+fn forgotten() -> StoreError {
+    StoreError::Unavailable { cause: "a person was forgotten just now".into() }
+}
 
 /// The first of these, which are in order, stands for the others.
 async fn join(
@@ -161,9 +169,7 @@ async fn join(
         )
         .await;
     match joined {
-        Err(cause) if cause.code() == Some(&tokio_postgres::error::SqlState::FOREIGN_KEY_VIOLATION) => {
-            Err(StoreError::Unavailable { cause: "a person was forgotten just now".into() })
-        }
+        Err(cause) if cause.code() == Some(&SqlState::FOREIGN_KEY_VIOLATION) => Err(forgotten()),
         done => Ok(done.map(drop)?),
     }
 }

@@ -61,7 +61,7 @@ pub use coverage_fold::Folded;
 pub use coverage_mark::{CoverageChange, Whole};
 pub use database::ensure_sibling_database;
 pub use error::{Disposition, StoreError};
-pub use keyring::{Found, KeyringDb, KeyringRole, Lookup, NOBODY, SubjectKeyRow, TenantKeyRow};
+pub use keyring::{Found, KeyringDb, KeyringRole, Lead, Lookup, NOBODY, SubjectKeyRow, TenantKeyRow};
 pub use keyring_keep::KeeperLock;
 pub use migrate::{migrate_keyring, migrate_views};
 pub use offset::{Moved, OffsetMove, ProjectionOffset};

@@ -108,6 +108,8 @@ pub(crate) async fn write(
          SELECT n.* FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::smallint[], $6::bigint[], $7::bytea[], $8::text[], $9::bytea[], $10::bytea[], $11::bytea[])
               AS n (tenant_id, side, holder, item, rank, at_ms, event_id, kind, conversation_id, subject_id, content)
          WHERE NOT EXISTS (SELECT FROM forgotten f WHERE f.tenant_id = n.tenant_id AND f.subject_id = n.subject_id)
+           AND NOT (n.side = 'person' AND EXISTS (SELECT FROM forgotten f
+               WHERE f.tenant_id = n.tenant_id AND (f.subject_id = n.holder OR encode(f.subject_id, 'hex') = n.item)))
          ON CONFLICT (tenant_id, side, holder, item) DO UPDATE
          SET rank = excluded.rank, at_ms = excluded.at_ms, event_id = excluded.event_id, kind = excluded.kind,
              conversation_id = excluded.conversation_id, subject_id = excluded.subject_id, content = excluded.content

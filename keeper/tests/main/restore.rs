@@ -12,8 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::rig::{Rig, until};
 
-const KEYS: &str =
-    "TRUNCATE tenant_key, tenant_key_generation, subject, subject_key, lookup, hint, tombstone, asset_token";
+const KEYS: &str = "TRUNCATE tenant_key, tenant_key_generation, subject, subject_key, lookup, hint, merged, kept_apart, tombstone, asset_token";
 
 /// Reads without a pause, and counts what must not be.
 struct Readers {

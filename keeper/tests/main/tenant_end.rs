@@ -50,6 +50,8 @@ async fn left(rig: &Rig, tenant: &TenantId, kept: &[Kept]) -> Left {
         "subject_key",
         "lookup",
         "hint",
+        "merged",
+        "kept_apart",
         "tombstone",
         "asset_token",
     ];

@@ -7,6 +7,7 @@ mod faults;
 mod forgetting;
 mod history;
 mod order;
+mod people;
 mod pipeline;
 mod rebuild;
 mod rig;

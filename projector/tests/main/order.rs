@@ -21,7 +21,7 @@ proptest! {
 }
 
 /// Projects events in batches of random sizes.
-async fn projected(url: &SecretString, events: &[SealedEvent], seed: u64) -> Shown {
+pub(crate) async fn projected(url: &SecretString, events: &[SealedEvent], seed: u64) -> Shown {
     let db = ViewsDb::connect(url, ViewsRole::Projector, 2).await.unwrap();
     let mut random = StdRng::seed_from_u64(seed);
     let mut done = 0;

@@ -41,8 +41,14 @@ async fn attempt(db: &KeyringDb, deed: Deed, person: SubjectId) -> Result<(), St
         Deed::MakeTenant => db.make_tenant_keys(&tenant("c"), &row).await,
         Deed::MakePerson => {
             let fresh = SubjectId::from_bytes([9; 16]);
-            let lookup =
-                Lookup { tenant: a, digest: [9; 32], kind: "phone".into(), scope: None, subject: fresh };
+            let lookup = Lookup {
+                tenant: a,
+                digest: [9; 32],
+                kind: "phone".into(),
+                scope: None,
+                told_ms: None,
+                subject: fresh,
+            };
             db.link(&[lookup], &[of(fresh)]).await.map(drop)
         }
         Deed::MakeKey => db.make_subject_keys(&[of(person)]).await,

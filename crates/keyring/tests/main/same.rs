@@ -30,8 +30,9 @@ async fn told(ring: &Keyring, identifiers: Vec<Identifier>, at_ms: i64) -> Known
     known
 }
 
+/// Whose it is now.
 async fn who(ring: &Keyring, identifier: Identifier) -> SubjectId {
-    subject(ring, person("a", vec![identifier], 1)).await
+    subject(ring, person("a", vec![identifier], 1_000)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,8 +97,14 @@ async fn a_number_that_changed_hands_leads_to_whoever_has_it_now() {
     let late = told(&ring, vec![bsuid(1), phone(1)], 15).await;
     assert_eq!(late, Known { whom: Whom::Subject(old), same: Vec::new() });
     assert_eq!(who(&ring, phone(1)).await, new);
+    // What was written with it before is not the new one's: it is whose the number was, or a forgotten one's.
+    let before = |at_ms| [person("a", vec![phone(1)], at_ms)];
+    let whose = async |at_ms| stage.ring(Router).await.subjects(&before(at_ms)).await.unwrap().remove(0).whom;
+    assert_eq!((whose(19).await, whose(20).await), (Whom::Subject(old), Whom::Subject(new)));
     told(&ring, vec![bsuid(1), phone(1)], 30).await;
-    assert_eq!(who(&stage.ring(Router).await, phone(1)).await, old);
+    assert_eq!(subject(&stage.ring(Router).await, person("a", vec![phone(1)], 30)).await, old);
+    stage.ring(Keeper).await.shred(&tenant("a"), new, 25).await.unwrap();
+    assert_eq!((whose(29).await, whose(30).await), (Whom::Forgotten, Whom::Subject(old)));
 
     // Met in one batch, they are two as well, whoever was met before.
     let batch = [
@@ -114,7 +121,15 @@ async fn a_number_that_changed_hands_leads_to_whoever_has_it_now() {
     // Two business accounts each have a user id of one person.
     let here = subject(&ring, person("a", vec![bsuid(8), phone(8)], 1)).await;
     assert_eq!(subject(&ring, person("a", vec![elsewhere(9), phone(8)], 2)).await, here);
-    // Told by Meta: another user id, and another number, which somebody else had.
+    // Told by Meta: another number, which somebody else had, of whom no more is known. It is theirs from now on; they are not one.
+    let [one, other] = [phone(20), phone(21)];
+    let had = subject(&ring, person("a", vec![other.clone()], 1)).await;
+    let moves = subject(&ring, person("a", vec![one.clone()], 1)).await;
+    let told_so = told(&ring, vec![one, other.clone()], 5).await;
+    assert_eq!(told_so, Known { whom: Whom::Subject(moves), same: Vec::new() });
+    assert_eq!(subject(&ring, person("a", vec![other.clone()], 5)).await, moves);
+    assert_eq!(subject(&ring, person("a", vec![other], 4)).await, had);
+    // And another user id.
     let stranger = subject(&ring, person("a", vec![bsuid(7), phone(7)], 1)).await;
     let moved = told(&ring, vec![bsuid(18), bsuid(8), phone(7)], 3).await;
     assert_eq!(moved, Known { whom: Whom::Subject(here), same: Vec::new() });
@@ -150,12 +165,51 @@ async fn whom_an_operator_took_apart_no_payload_brings_together() {
     assert_eq!(stage.ask("SELECT count(*) FROM kept_apart"), "0");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_with_a_subject_goes_with_it_when_it_is_taken_out() {
+    let stage = Stage::start().await;
+    let (ring, keeper, a) = (stage.ring(Router).await, stage.ring(Keeper).await, tenant("a"));
+    let one = subject(&ring, person("a", vec![phone(1)], 1)).await;
+    let other = subject(&ring, person("a", vec![phone(2)], 1)).await;
+    keeper.db().merge_people(&a, &[one, other], true).await.unwrap();
+    // While they are one, either tells of a user id.
+    let fresh = stage.ring(Router).await;
+    let came = [(elsewhere(1), phone(1), one), (bsuid(2), phone(2), other)];
+    for (id, number, _) in came.clone() {
+        let known = fresh.subjects(&[person("a", vec![id, number], 2)]).await.unwrap().remove(0);
+        assert_eq!(known, Known { whom: Whom::Subject(one.min(other)), same: Vec::new() });
+    }
+    keeper.db().split_person(&a, one.max(other)).await.unwrap();
+    let later = stage.ring(Router).await;
+    for (id, number, whose) in came {
+        assert_eq!((who(&later, id).await, who(&later, number).await), (whose, whose));
+    }
+    // A third who is named with both is one with the first of them only, however that comes about.
+    let third = subject(&later, person("a", vec![parent(9)], 3)).await;
+    let known = later
+        .subjects(&[person("a", vec![parent(9), elsewhere(1), bsuid(2)], 4)])
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!(known, Known { whom: Whom::Subject(third), same: vec![one] });
+    assert!(later.merge(&a, &[third, one]).await.unwrap());
+    assert!(!later.merge(&a, &[third, other]).await.unwrap(), "they are kept apart");
+
+    // Who was forgotten a moment ago is, also where this process has not been told.
+    let old = [person("a", vec![parent(9), bsuid(2)], 5)];
+    assert_ne!(later.subjects(&old).await.unwrap().remove(0).whom, Whom::Forgotten);
+    for gone in [third, one] {
+        keeper.shred(&a, gone, 10).await.unwrap();
+    }
+    assert_eq!(later.subjects(&old).await.unwrap().remove(0).whom, Whom::Forgotten);
+}
+
 /// Payloads in any order, in batches of any size, by processes that remember other things: whoever is connected is one.
 #[tokio::test(flavor = "multi_thread")]
 async fn people_are_what_payloads_connect_in_any_order() {
     const CASES: usize = 20;
     let stage = Stage::start().await;
-    // Nobody's number changes hands here: a person has one user id, and no number that another has.
+    // Nobody's number changes hands here: a person has one number, and one user id in each account.
     let payload = (0..4_u32, prop::sample::subsequence(vec![0_u32, 1, 2, 3], 1..=2));
     let case = prop::collection::vec((payload, any::<u32>(), any::<bool>()), 10..30);
     let mut runner =
@@ -175,8 +229,8 @@ async fn people_are_what_payloads_connect_in_any_order() {
                 let ids: Vec<_> = which
                     .iter()
                     .map(|kind| match kind {
-                        0 => phone(who * 10),
-                        1 => phone(who * 10 + 1),
+                        0 => phone(*who),
+                        1 => elsewhere(*who),
                         2 => bsuid(*who),
                         _ => parent(*who),
                     })

@@ -27,20 +27,24 @@ CREATE INDEX kept_apart_by_other ON kept_apart (tenant_id, other_id);
 
 -- Within which a person has one identifier of this kind, as a digest: two in one scope are two people.
 ALTER TABLE lookup ADD COLUMN scope bytea CHECK (length(scope) = 32);
--- Of a number that somebody else has now: when that was told last.
-ALTER TABLE lookup ADD COLUMN passed_ms bigint;
+-- Of what changes hands, such as a number: since when it is known to be whose it is, and whose it was before.
+ALTER TABLE lookup ADD COLUMN told_ms bigint;
+ALTER TABLE lookup ADD COLUMN previous_id bytea;
 
 GRANT SELECT, INSERT, UPDATE ON merged TO tidings_keyring_router;
 GRANT SELECT ON kept_apart TO tidings_keyring_router;
 GRANT SELECT ON merged, kept_apart TO tidings_keyring_opener;
 GRANT SELECT, INSERT, UPDATE, DELETE ON merged, kept_apart TO tidings_keyring_keeper;
 
--- Numbers change hands, and nothing else does: what was told later stands.
-CREATE FUNCTION pass_on(tenant text, digests bytea[], heir bytea, told_ms bigint) RETURNS void
+-- Numbers change hands, and what a site calls its visitors, and nothing else does: what was told later stands.
+CREATE FUNCTION pass_on(tenant text, digests bytea[], heir bytea, at_ms bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    UPDATE lookup SET subject_id = heir, passed_ms = told_ms
-        WHERE tenant_id = tenant AND digest = ANY(digests) AND kind = 'phone' AND subject_id <> heir
-          AND coalesce(passed_ms, told_ms) <= told_ms;
+    -- Whoever is being forgotten keeps theirs: it becomes a tombstone.
+    SELECT FROM subject s JOIN lookup l USING (tenant_id, subject_id)
+        WHERE l.tenant_id = tenant AND l.digest = ANY(digests) ORDER BY s.subject_id FOR KEY SHARE OF s;
+    UPDATE lookup SET subject_id = heir, previous_id = subject_id, told_ms = at_ms
+        WHERE tenant_id = tenant AND digest = ANY(digests) AND kind IN ('phone', 'user_ref') AND subject_id <> heir
+          AND coalesce(told_ms, at_ms) <= at_ms;
 $$;
 REVOKE ALL ON FUNCTION pass_on FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION pass_on TO tidings_keyring_router, tidings_keyring_keeper;
