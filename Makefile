@@ -42,7 +42,9 @@ test: setup ## Everything, on real Kafka, PostgreSQL and processes that get kill
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo build --locked --workspace --all-targets
-	TIDINGS_PYTHON=$(abspath $(VENV))/bin/python cargo test --locked --workspace --no-fail-fast -- --show-output
+	@echo "what tests print follows, logs left out; with them it is in target/test.log"
+	TIDINGS_PYTHON=$(abspath $(VENV))/bin/python cargo test --locked --workspace --no-fail-fast -- --show-output 2>&1 \
+	  | tee target/test.log | grep --line-buffered -avE $$'^\x1b\\[2m20|^$$'
 	fuzz/run $(FUZZ_SECONDS)
 
 fuzz: ## Inputs that nobody thought of, against what must hold for any (FUZZ_SECONDS=60 for each target)

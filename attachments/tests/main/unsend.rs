@@ -73,3 +73,25 @@ async fn what_is_taken_back_while_it_comes_is_dropped() {
     running.end().await;
     stage.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_under_another_subject_of_theirs_is_removed_too() {
+    let stage = Stage::new().await;
+    stage.tenant("acme").await;
+    let file = File::picture("1001", 5_000);
+    stage.meta.has(&file);
+    let running = stage.worker(quick()).await;
+    let sent = stage.say("acme", "whatsapp:111", "15550001", vec![by_id(&file)]).await;
+    stage.stored(sent.files[0]).await;
+    // They turn out to be somebody else as well, and it is as that one that they take it back.
+    let other = stage.message("acme", "whatsapp:111", "15550002", crate::stage::now_ms(), Vec::new()).await;
+    let both = [sent.subject, other.subject];
+    assert!(stage.keyring(store::KeyringRole::Router).await.merge(&sent.tenant, &both).await.unwrap());
+    let mut taken_back = sent.clone();
+    taken_back.event.subject = Some(other.subject);
+    taken_back.event.conversation = other.event.conversation;
+    stage.unsend(&taken_back).await;
+    eventually("it is gone", async || stage.objects().await == 0).await;
+    running.end().await;
+    stage.end().await;
+}

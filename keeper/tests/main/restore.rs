@@ -199,3 +199,38 @@ async fn an_empty_database_is_filled_and_other_keys_are_refused() {
     router.stop().await;
     projector.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_one_person_since_the_backup_stays_so_and_who_is_not_does_not_become_it() {
+    let rig = Rig::start().await;
+    let (router, projector) = (rig.route().await, rig.project().await);
+    let acme = rig.tenant("acme", "111").await;
+    rig.write(&acme, "111", 0..4, "a").await;
+    let mut met = Vec::new();
+    for person in 0..4 {
+        met.push(rig.subject(&acme, person).await.unwrap());
+    }
+    met.sort();
+    let [one, two, three, four] = met[..] else { panic!("four people") };
+    let keeper = rig.keeper();
+    let ring = keeper.keyring().db().clone();
+    let same = async |subject| ring.same_person(&acme, subject).await.unwrap();
+    ring.merge_people(&acme, &[one, two], true).await.unwrap();
+    ring.merge_people(&acme, &[three, four], true).await.unwrap();
+    ring.split_person(&acme, four).await.unwrap();
+    let backup = keeper.backup_create(BackupKind::Daily).await.unwrap();
+    // Afterwards an operator says the contrary of both.
+    ring.split_person(&acme, two).await.unwrap();
+    ring.merge_people(&acme, &[three, four], true).await.unwrap();
+    keeper.backup_restore(&backup.id).await.unwrap();
+    assert_eq!((same(two).await, same(four).await), (vec![two], vec![three, four]));
+    assert!(ring.are_kept_apart(&acme, &[one, two]).await.unwrap());
+    assert!(!ring.are_kept_apart(&acme, &[three, four]).await.unwrap());
+    // Where nothing is left, it is as it was.
+    rig.places.ask(&rig.places.keyring, KEYS);
+    keeper.backup_restore(&backup.id).await.unwrap();
+    assert_eq!((same(two).await, same(four).await), (vec![one, two], vec![four]));
+    assert!(ring.are_kept_apart(&acme, &[three, four]).await.unwrap());
+    router.stop().await;
+    projector.stop().await;
+}

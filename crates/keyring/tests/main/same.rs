@@ -186,11 +186,8 @@ async fn what_came_with_a_subject_goes_with_it_when_it_is_taken_out() {
     }
     // A third who is named with both is one with the first of them only, however that comes about.
     let third = subject(&later, person("a", vec![parent(9)], 3)).await;
-    let known = later
-        .subjects(&[person("a", vec![parent(9), elsewhere(1), bsuid(2)], 4)])
-        .await
-        .unwrap()
-        .remove(0);
+    let known =
+        later.subjects(&[person("a", vec![parent(9), elsewhere(1), bsuid(2)], 4)]).await.unwrap().remove(0);
     assert_eq!(known, Known { whom: Whom::Subject(third), same: vec![one] });
     assert!(later.merge(&a, &[third, one]).await.unwrap());
     assert!(!later.merge(&a, &[third, other]).await.unwrap(), "they are kept apart");

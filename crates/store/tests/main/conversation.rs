@@ -1,9 +1,9 @@
 //! The conversation view: who may read what, exactly-once offsets, order-free rows, and people who were forgotten.
 
-use schemas::{AttachmentId, Field, FileState};
+use schemas::{AttachmentId, ConversationId, Field, FileState};
 use store::{
     AttachmentChange, AttachmentName, AttachmentOutcome, ConversationChanges, DeletionChange, EditChange,
-    Moved, OffsetMove, SealedPart, StatusChange, ViewsDb, ViewsRole, WatermarkChange,
+    Moved, OffsetMove, ReactionChange, SealedPart, StatusChange, ViewsDb, ViewsRole, WatermarkChange,
 };
 
 use crate::stage::{
@@ -262,4 +262,32 @@ async fn what_was_forgotten_is_not_written_again() {
     assert!(stage.reader.conversation(&acme, conversation(7)).await.unwrap().is_none());
     // Who only reads, or only writes what comes, forgets nobody.
     assert!(stage.reader.forget(&acme, person(8)).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_conversations_are_one_a_persons_last_reaction_stands() {
+    let stage = stage().await;
+    let mut changes = ConversationChanges::default();
+    for n in [7, 8] {
+        everything_of(&mut changes, n, 10);
+    }
+    // Under their other subject they react anew to what they had reacted to, and then take that back.
+    let acme = tenant("a");
+    let before = changes.reactions.get_mut(&(acme.clone(), key(7), Some(person(7)))).unwrap();
+    before.direction = "in";
+    let other = (acme.clone(), key(7), Some(person(8)));
+    let again = ReactionChange { at_ms: before.at_ms + 1, ..before.clone() };
+    changes.reactions.insert(other.clone(), again.clone());
+    stage.writer.apply_conversation(&step(0, 1), &changes).await.unwrap();
+    let shown = async |ids: &[ConversationId]| {
+        let messages = stage.reader.messages(&acme, ids, 10, None).await.unwrap();
+        let message = messages.into_iter().find(|message| message.id == key(7)).unwrap();
+        message.reactions.iter().map(|one| one.at_ms).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&[conversation(7)]).await.len(), 2, "as long as they are two people");
+    assert_eq!(shown(&[conversation(7), conversation(8)]).await, [again.at_ms]);
+    let mut changes = ConversationChanges::default();
+    changes.reactions.insert(other, ReactionChange { at_ms: again.at_ms + 1, content: None, ..again });
+    stage.writer.apply_conversation(&step(1, 2), &changes).await.unwrap();
+    assert_eq!(shown(&[conversation(7), conversation(8)]).await, Vec::<i64>::new());
 }
