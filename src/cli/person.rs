@@ -161,11 +161,14 @@ pub(crate) async fn person(args: PersonArgs) -> Result<(), Failure> {
                 as_json,
                 &found.items,
                 "",
-                ["subject", "identifiers", "conversations", "restricted"],
+                ["subject", "also", "identifiers", "conversations", "restricted"],
                 |one| {
+                    let others = one.subjects.iter().filter(|other| **other != one.subject);
+                    let also = others.cloned().collect::<Vec<_>>().join(" ");
                     let restricted = if one.restricted { "yes" } else { "" };
                     let conversations = one.conversations.len().to_string();
-                    [one.subject.clone(), one.identifiers.join(" "), conversations, restricted.to_owned()]
+                    let identifiers = one.identifiers.join(" ");
+                    [one.subject.clone(), also, identifiers, conversations, restricted.to_owned()]
                 },
             );
         }

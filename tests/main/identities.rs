@@ -82,6 +82,7 @@ async fn a_person_with_several_identifiers_is_one() {
     let subjects: Vec<&str> =
         person["subjects"].as_array().unwrap().iter().map(|one| one.as_str().unwrap()).collect();
     assert_eq!((subjects.len(), person["subject"].as_str()), (2, Some(subjects[0])));
+    assert_eq!(person["conversations"], json!([one["id"]]));
     let merged = up.admin.lines(&["event", "list", TENANT]).await;
     let merged: Vec<&Value> =
         merged.iter().filter(|event| event["type"] == "org.tidings.person.merged.v1").collect();
@@ -121,6 +122,7 @@ async fn a_person_with_several_identifiers_is_one() {
     for value in ["15550100001", "US.77", subjects[0], subjects[1]] {
         assert_ne!(up.admin.ask(&["person", "find", TENANT, value]).await.0, 0, "{value}");
     }
+    assert_eq!(up.admin.cli(&["event", "list", TENANT]).await, "", "nor is anything read from the feed");
     let erasures = up.admin.lines(&["erasure", "list"]).await;
     assert_eq!(erasures.len(), 2);
     assert!(erasures.iter().all(|one| one["state"] == "done" && one["verified"] == true), "{erasures:?}");

@@ -34,7 +34,7 @@ pub(super) async fn list(
     State(shared): State<Shared>,
     Named(tenant): Named<TenantId>,
 ) -> Result<Response, Problem> {
-    Ok(lines(&shared, open(&shared, &tenant).await?.kept()))
+    Ok(lines(&shared, tenant.clone(), open(&shared, &tenant).await?.kept()))
 }
 
 /// Follows a tenant's feed: what it holds now, then what comes, until the reader goes.
@@ -50,7 +50,7 @@ pub(super) async fn follow(
 ) -> Result<Response, Problem> {
     let feed = open(&shared, &tenant).await?;
     let coming = feed.coming();
-    Ok(lines(&shared, if from.new_only { coming } else { feed.kept().chain(coming).boxed() }))
+    Ok(lines(&shared, tenant, if from.new_only { coming } else { feed.kept().chain(coming).boxed() }))
 }
 
 async fn open(shared: &Shared, tenant: &TenantId) -> Result<Feed, Problem> {
@@ -64,15 +64,29 @@ async fn open(shared: &Shared, tenant: &TenantId) -> Result<Feed, Problem> {
     })
 }
 
-fn lines(shared: &Shared, records: BoxStream<'static, Result<Stored, ReadError>>) -> Response {
+fn lines(
+    shared: &Shared,
+    tenant: TenantId,
+    records: BoxStream<'static, Result<Stored, ReadError>>,
+) -> Response {
+    let plane = shared.plane.clone();
+    // What is forgotten stays in the log until it is compacted, and is shown to nobody meanwhile.
+    let is_forgotten = move |stored: &Stored| {
+        let subject = stored.record.header_str(schemas::PERSON).and_then(|subject| subject.parse().ok());
+        subject.is_some_and(|subject| plane.state().people.forgotten.contains(&(tenant.clone(), subject)))
+    };
     let lines = records
-        .filter_map(async |stored| match stored {
-            Ok(stored) => line(&stored).map(Ok),
-            Err(cause) => {
-                error!(error = %cause, "a feed could not be read to its end");
-                // Breaks the response off, so that the reader does not take a part for the whole.
-                Some(Err(cause))
-            }
+        .filter_map(move |stored| {
+            let line = match stored {
+                Ok(stored) if is_forgotten(&stored) => None,
+                Ok(stored) => line(&stored).map(Ok),
+                Err(cause) => {
+                    error!(error = %cause, "a feed could not be read to its end");
+                    // Breaks the response off, so that the reader does not take a part for the whole.
+                    Some(Err(cause))
+                }
+            };
+            std::future::ready(line)
         })
         .take_until(shared.stop.clone().cancelled_owned());
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()

@@ -22,6 +22,7 @@ use crate::open::Opener;
 use crate::problem::Problem;
 use crate::shown;
 use crate::state::Shared;
+use crate::thread::Threads;
 use crate::wire::{
     self, Correct, Erase, ErasureAnswer, ExportedConversation, ExportedProfile, Hold, List, Merge,
     PersonExport, PersonFound, Restrict,
@@ -436,7 +437,10 @@ async fn person(
     }
     let Some(identifiers) = shared.keyring.db().identifiers(tenant, subject).await? else { return Ok(None) };
     let same = shared.keyring.db().same_person(tenant, subject).await?;
-    let conversations = conversations(shared, tenant, &same).await?;
+    let rows = conversations(shared, tenant, &same).await?;
+    // As they are shown: several may be one.
+    let threads = Threads::of(shared, tenant, &rows).await?;
+    let conversations = threads.joined(shared, tenant, rows).await?;
     let of = (tenant.clone(), subject);
     let now_ms = shared.clock.now_ms();
     let held_until_ms = state.people.held.get(&of).filter(|until| **until > now_ms);
