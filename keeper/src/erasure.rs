@@ -111,9 +111,16 @@ impl Keeper {
         let mut found = false;
         for (_, erasure) in open.iter().filter(|(_, erasure)| erasure.state == ErasureState::Requested) {
             let Erasure { tenant, subject, reason, .. } = erasure;
-            // As the keyring has it, and as was said: one of the two may come from a backup.
+            // As the keyring has it, and as was said, because the keyring may come from a backup; but nobody whom an operator has
+            // taken out since.
             let mut same = self.keyring.db().same_person(tenant, *subject).await?;
-            same.extend(self.views.merged(tenant, &[*subject]).await?.into_iter().flatten());
+            for said in self.views.merged(tenant, &[*subject]).await?.into_iter().flatten() {
+                if !same.contains(&said)
+                    && !self.keyring.db().are_kept_apart(tenant, &[*subject, said]).await?
+                {
+                    same.push(said);
+                }
+            }
             let same = self.keyring.db().still_there(&of(tenant, same)).await?;
             for (_, other) in same {
                 let state = self.plane.state();

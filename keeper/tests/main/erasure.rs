@@ -50,3 +50,44 @@ async fn fifty_people_are_forgotten_with_their_files_and_records() {
     router.stop().await;
     projector.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_one_person_is_forgotten_as_one_and_who_was_taken_out_is_not() {
+    let rig = Rig::start().await;
+    let (router, projector) = (rig.route().await, rig.project().await);
+    let acme = rig.tenant("acme", "111").await;
+    rig.write(&acme, "111", 0..3, "a").await;
+    let mut met = Vec::new();
+    for person in 0..3 {
+        met.push(rig.subject(&acme, person).await.unwrap());
+    }
+    let (keeper, asset) = (rig.keeper(), "whatsapp:111".parse().unwrap());
+    keeper.merge_people(&acme, [met[0], met[1]], &asset).await.unwrap();
+    keeper.merge_people(&acme, [met[1], met[2]], &asset).await.unwrap();
+    let merged = async || rig.parts.views.merged(&acme, &met[..1]).await.unwrap().len();
+    until("that is shown", || async { merged().await == 2 }).await;
+    // Taken out while nobody projects: the view does not know of it.
+    projector.stop().await;
+    assert!(keeper.split_person(&acme, met[2], &asset).await.unwrap());
+    assert!(!keeper.split_person(&acme, met[2], &asset).await.unwrap());
+    assert_eq!(merged().await, 2);
+
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(keeper.clone().run(stop.clone()));
+    let erasures = rig.ask_to_forget(&acme, 0..1).await;
+    until("it is done", || async { rig.is_done(erasures[0].0) }).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+    let mut known = Vec::new();
+    for person in 0..3 {
+        known.push(rig.subject(&acme, person).await.is_some());
+    }
+    assert_eq!(known, [false, false, true]);
+    assert_eq!(rig.parts.plane.state().people.erasures.len(), 2);
+    assert_eq!(
+        rig.objects("ledger/").await.len(),
+        2,
+        "each has its receipt when the one that was asked for is done"
+    );
+    router.stop().await;
+}
