@@ -19,12 +19,17 @@ use crate::{
     Assignment, Batch, ConsumeError, Delivery, LogError, Revocation, Start, Subscription, TopicPartition,
 };
 
-type Answer = (Vec<TopicPartition>, HashMap<TopicPartition, Start>);
+/// Of which assignment, whose partitions, and where they begin.
+type Answer = (u64, Vec<TopicPartition>, HashMap<TopicPartition, Start>);
 
 pub(super) struct EmbeddedConsumer {
     controls: Arc<Controls>,
     told: mpsc::UnboundedReceiver<Told>,
     answers: FuturesUnordered<BoxFuture<'static, Answer>>,
+    /// By partition that is ours, the assignment that it came with: an answer to an earlier one, since taken back, begins
+    /// nothing. Else records would be delivered that nobody waits for, and the next owner's work would begin behind them.
+    assigned: HashMap<TopicPartition, u64>,
+    assignments: u64,
     max_batch: usize,
     turn: usize,
 }
@@ -74,6 +79,8 @@ impl EmbeddedConsumer {
             controls: Arc::new(controls),
             told,
             answers: FuturesUnordered::new(),
+            assigned: HashMap::new(),
+            assignments: 0,
             max_batch: subscription.max_batch.max(1),
             turn: 0,
         })
@@ -83,30 +90,35 @@ impl EmbeddedConsumer {
         match told {
             Told::Assign(partitions) => {
                 let (answer, answered) = oneshot::channel();
-                let assigned = partitions.clone();
-                self.answers.push(Box::pin(async move { (assigned, answered.await.unwrap_or_default()) }));
+                self.assignments += 1;
+                let (number, assigned) = (self.assignments, partitions.clone());
+                self.assigned.extend(assigned.iter().map(|at| (at.clone(), number)));
+                self.answers
+                    .push(Box::pin(async move { (number, assigned, answered.await.unwrap_or_default()) }));
                 Ok(Some(Delivery::Assigned(Assignment { partitions, answer: Some(answer) })))
             }
             Told::Revoke { partitions, release } => {
                 let mut cursors = self.controls.lock();
                 for at in &partitions {
                     cursors.remove(at);
+                    self.assigned.remove(at);
                 }
                 drop(cursors);
                 Ok(Some(Delivery::Revoked(Revocation { partitions, lost: false, _release: Some(release) })))
             }
             Told::Replaced => {
                 self.controls.lock().clear();
+                self.assigned.clear();
                 Err(fatal("another member of this name joined the group"))
             }
         }
     }
 
-    fn begin(&self, (partitions, starts): Answer) -> Result<(), ConsumeError> {
+    fn begin(&self, (number, partitions, starts): Answer) -> Result<(), ConsumeError> {
         let controls = &self.controls;
         let mut gone = None;
         for at in partitions {
-            if !controls.group.owns(controls.member, &at) {
+            if self.assigned.get(&at) != Some(&number) || !controls.group.owns(controls.member, &at) {
                 continue;
             }
             let (_, place) = controls.shared.locate(&at).map_err(fatal)?;
