@@ -80,7 +80,7 @@ impl Runner {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = self.workers.join_next() => self.ended(ended).await?,
-                Some(located) = self.locating.join_next() => self.begin(located??)?,
+                Some(located) = self.locating.join_next() => self.begin(located??).await?,
                 delivery = consumer.next() => match delivery {
                     Ok(Delivery::Batch(batch)) => self.take(batch).await,
                     Ok(Delivery::Assigned(assignment)) => self.assigned(assignment, &stop),
@@ -125,17 +125,22 @@ impl Runner {
     }
 
     /// Starts the workers, then lets the log deliver.
-    fn begin(&mut self, located: Located) -> anyhow::Result<()> {
-        let Located { assignment, places } = located;
-        let mut starts = HashMap::new();
-        for (at, round, position, from) in places {
-            if self.ours.get(&at) == Some(&round) {
-                info!(projection = self.name(), at = %at, offset = from, "the {} view goes on with {at} at {from}", self.name());
-                self.hold(at.clone(), round, position);
-            }
-            starts.insert(at, Start::Offset(from));
+    async fn begin(&mut self, located: Located) -> anyhow::Result<()> {
+        let Located { assignment, mut places } = located;
+        let starts = places.iter().map(|(at, _, _, from)| (at.clone(), Start::Offset(*from))).collect();
+        places.retain(|(at, round, _, _)| self.ours.get(at) == Some(round));
+        for (at, round, position, from) in &places {
+            info!(projection = self.name(), at = %at, offset = from, "the {} view goes on with {at} at {from}", self.name());
+            self.hold(at.clone(), *round, *position);
         }
-        assignment.start(starts);
+        if !assignment.try_start(starts) {
+            // PostgreSQL was away for so long that the log went on without us: from elsewhere, and what it delivered since was
+            // nobody's. No worker may see what comes from there.
+            for (at, round, position, from) in places {
+                self.held.remove(&at);
+                self.go_on(at, round, position, from).await?;
+            }
+        }
         self.serves.store(!self.held.is_empty(), Ordering::Release);
         Ok(())
     }
@@ -173,21 +178,31 @@ impl Runner {
             End::Seek(offset) if self.held.get(&at).is_some_and(|held| held.round == round) => {
                 // What the old worker had waiting goes with it; nothing from before the seek is delivered after it.
                 self.held.remove(&at);
-                match self.around.handle.seek(&at, offset).await {
-                    Ok(()) => {
-                        // The old worker may have paused it.
-                        let _ = self.around.handle.resume(&at).await;
-                        self.hold(at, round, offset);
-                    }
-                    Err(ConsumeError::NotOurs { .. }) => {}
-                    Err(cause) => {
-                        return Err(cause).with_context(|| format!("going back to {offset} in {at}"));
-                    }
-                }
+                self.go_on(at, round, offset, offset).await?;
             }
             End::Seek(_) => {}
         }
         Ok(())
+    }
+
+    /// Starts a worker with what comes from there, and nothing that was delivered before.
+    async fn go_on(
+        &mut self,
+        at: TopicPartition,
+        round: u64,
+        position: u64,
+        from: u64,
+    ) -> anyhow::Result<()> {
+        match self.around.handle.seek(&at, from).await {
+            Ok(()) => {
+                // The old worker may have paused it.
+                let _ = self.around.handle.resume(&at).await;
+                self.hold(at, round, position);
+                Ok(())
+            }
+            Err(ConsumeError::NotOurs { .. }) => Ok(()),
+            Err(cause) => Err(cause).with_context(|| format!("going to {from} in {at}")),
+        }
     }
 
     async fn revoked(&mut self, revocation: Revocation) -> anyhow::Result<()> {

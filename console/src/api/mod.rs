@@ -8,6 +8,7 @@ mod attachments;
 mod audit;
 mod conversations;
 mod events;
+mod identities;
 mod ledger;
 mod names;
 mod paging;
@@ -52,8 +53,8 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(people::correct))
         .routes(routes!(people::restrict))
         .routes(routes!(people::hold))
-        .routes(routes!(people::merge))
-        .routes(routes!(people::split))
+        .routes(routes!(identities::merge))
+        .routes(routes!(identities::split))
         .routes(routes!(events::list))
         .routes(routes!(events::follow))
         .routes(routes!(reparse::reparse))

@@ -24,8 +24,8 @@ use crate::shown;
 use crate::state::Shared;
 use crate::thread::Threads;
 use crate::wire::{
-    self, Correct, Erase, ErasureAnswer, ExportedConversation, ExportedProfile, Hold, List, Merge,
-    PersonExport, PersonFound, Restrict,
+    self, Correct, Erase, ErasureAnswer, ExportedConversation, ExportedProfile, Hold, List, PersonExport,
+    PersonFound, Restrict,
 };
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -307,61 +307,6 @@ pub(super) async fn hold(
     answer_person(&shared, &tenant, subject).await
 }
 
-/// Makes two people one, whatever was said of them before: their conversations with an asset are shown as one, and forgetting
-/// one forgets both.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/people/{subject}/merge", tag = "people", operation_id = "person_merge",
-    request_body = Merge,
-    params(("tenant" = String, Path, description = "The tenant's id"),
-        ("subject" = String, Path, description = "The person's subject")),
-    responses((status = 200, body = PersonFound), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
-        (status = 404, body = wire::Problem), (status = 409, body = wire::Problem), (status = 422, body = wire::Problem),
-        (status = 503, body = wire::Problem)))]
-pub(super) async fn merge(
-    State(shared): State<Shared>,
-    Named((tenant, subject)): Named<(TenantId, SubjectId)>,
-    Given(given): Given<Merge>,
-) -> Result<Json<PersonFound>, Problem> {
-    let both = [subject, given.with];
-    for subject in both {
-        known(&shared, &tenant, subject).await?;
-    }
-    if subject == given.with {
-        return Err(Problem::bad_request(
-            "a person is the same as themselves",
-            "`tidings person merge TENANT SUBJECT OTHER` names two subjects",
-        ));
-    }
-    let asset = an_asset(&shared, &tenant, &both).await?;
-    shared.keeper.merge_people(&tenant, both, &asset).await?;
-    let [into, from] = if subject < given.with { both } else { [given.with, subject] };
-    shared.act(Action::PeopleMerged { tenant: tenant.clone(), into, from }).await?;
-    answer_person(&shared, &tenant, subject).await
-}
-
-/// Takes a subject out of the person it was taken for, for good: no payload brings them together again, only a merge does.
-#[utoipa::path(post, path = "/v1/tenants/{tenant}/people/{subject}/split", tag = "people", operation_id = "person_split",
-    params(("tenant" = String, Path, description = "The tenant's id"),
-        ("subject" = String, Path, description = "The subject that is somebody else")),
-    responses((status = 200, body = PersonFound), (status = 400, body = wire::Problem), (status = 401, body = wire::Problem),
-        (status = 404, body = wire::Problem), (status = 409, body = wire::Problem), (status = 503, body = wire::Problem)))]
-pub(super) async fn split(
-    State(shared): State<Shared>,
-    Named((tenant, subject)): Named<(TenantId, SubjectId)>,
-) -> Result<Json<PersonFound>, Problem> {
-    known(&shared, &tenant, subject).await?;
-    let asset = an_asset(&shared, &tenant, &[subject]).await?;
-    if !shared.keeper.split_person(&tenant, subject, &asset).await? {
-        return Err(Problem::conflict(
-            format!("{subject} is the only subject of its person"),
-            format!(
-                "`tidings person find {tenant} {subject}` shows the subjects of a person who has several"
-            ),
-        ));
-    }
-    shared.act(Action::PersonSplit { tenant: tenant.clone(), subject }).await?;
-    answer_person(&shared, &tenant, subject).await
-}
-
 /// Says something of every subject of a person, also of those who turn out to be theirs meanwhile.
 async fn of_all(
     shared: &Shared,
@@ -382,23 +327,8 @@ async fn of_all(
     }
 }
 
-/// Where something is said of these people: an asset that they talk with, or another of the tenant's.
-async fn an_asset(shared: &Shared, tenant: &TenantId, subjects: &[SubjectId]) -> Result<Asset, Problem> {
-    let theirs = conversations(shared, tenant, subjects).await?;
-    let theirs = theirs.iter().find_map(|row| row.asset.parse().ok());
-    let theirs = theirs.or_else(|| assets(&shared.plane.state(), tenant).into_iter().next());
-    theirs.ok_or_else(|| {
-        Problem::conflict(
-            format!(
-                "tenant {tenant} has no asset, and these people no conversation: there is nowhere to say it"
-            ),
-            format!("`tidings asset connect {tenant} ASSET` connects one"),
-        )
-    })
-}
-
 /// The conversations of these subjects, each once.
-async fn conversations(
+pub(super) async fn conversations(
     shared: &Shared,
     tenant: &TenantId,
     subjects: &[SubjectId],
@@ -415,12 +345,16 @@ async fn conversations(
 }
 
 /// The assets of a tenant.
-fn assets(state: &ControlState, tenant: &TenantId) -> Vec<Asset> {
+pub(super) fn assets(state: &ControlState, tenant: &TenantId) -> Vec<Asset> {
     state.routes.iter().filter(|(_, route)| route.tenant == *tenant).map(|(asset, _)| asset.clone()).collect()
 }
 
 /// The kinds of identifiers of a person who has to be known.
-async fn known(shared: &Shared, tenant: &TenantId, subject: SubjectId) -> Result<Vec<String>, Problem> {
+pub(super) async fn known(
+    shared: &Shared,
+    tenant: &TenantId,
+    subject: SubjectId,
+) -> Result<Vec<String>, Problem> {
     shared.tenant(tenant)?;
     let identifiers = shared.keyring.db().identifiers(tenant, subject).await?;
     identifiers.filter(|_| subject != store::NOBODY).ok_or_else(|| nobody(tenant, subject))
@@ -454,7 +388,7 @@ async fn person(
     }))
 }
 
-async fn answer_person(
+pub(super) async fn answer_person(
     shared: &Shared,
     tenant: &TenantId,
     subject: SubjectId,

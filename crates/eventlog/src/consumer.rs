@@ -51,11 +51,16 @@ pub struct Assignment {
 
 impl Assignment {
     /// Starts each partition where `positions` says, the others at their committed position.
-    pub fn start(mut self, positions: HashMap<TopicPartition, Start>) {
-        if let Some(answer) = self.answer.take() {
-            // The consumer may be closing: then nobody needs the answer.
-            let _ = answer.send(positions);
-        }
+    pub fn start(self, positions: HashMap<TopicPartition, Start>) {
+        // Whoever begins at the committed position begins there, too, when the answer comes too late.
+        let _ = self.try_start(positions);
+    }
+
+    /// The same; false when the answer came too late, because the consumer is closing or went on without it: then the
+    /// partitions that are still this member's began at their committed positions, and have to be sought.
+    #[must_use]
+    pub fn try_start(mut self, positions: HashMap<TopicPartition, Start>) -> bool {
+        self.answer.take().is_some_and(|answer| answer.send(positions).is_ok())
     }
 }
 

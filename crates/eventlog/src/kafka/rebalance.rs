@@ -102,7 +102,11 @@ impl Member {
             match answer.try_recv() {
                 Ok(answer) => return Some(answer),
                 Err(TryRecvError::Closed) => return None,
-                Err(TryRecvError::Empty) if Instant::now() >= until || self.is_stopping() => return None,
+                Err(TryRecvError::Empty) if Instant::now() >= until || self.is_stopping() => {
+                    // Who answers from here on learns that it is too late.
+                    answer.close();
+                    return answer.try_recv().ok();
+                }
                 Err(TryRecvError::Empty) => self.serve(client, TICK),
             }
         }

@@ -1,13 +1,16 @@
 //! What only the embedded log can show: one process, killed; one folder; a torn file.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use eventlog::{EmbeddedConfig, EventLog, LogError, Retention, Topic, TopicPartition, TopicSpec};
+use eventlog::{
+    Delivery, EmbeddedConfig, EventLog, LogError, Retention, Start, Topic, TopicPartition, TopicSpec,
+};
 
-use crate::stage::{append, read_from, record, soon, text};
+use crate::stage::{Stage, append, batch, read_from, record, soon, subscription, text};
 
 const FOLDER: &str = "TIDINGS_TEST_APPEND_IN";
 const PARTITIONS: u32 = 3;
@@ -266,4 +269,38 @@ async fn its_folder_belongs_to_one_process() {
     log.close(Duration::from_secs(5)).await;
     drop(log);
     open(&store).await;
+}
+
+/// A member that is slow to say where to begin loses a partition meanwhile and gets it back. Kafka's waits for the answer before it
+/// takes anything back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_what_was_taken_back_begins_nothing() {
+    let stage = Stage::embedded();
+    let log = stage.open().await;
+    let topic = stage.topic(&log, 2, Retention::Forever).await;
+    for number in 0..100 {
+        append(&log, &TopicPartition::new(&topic, number % 2), record(number.to_string())).await;
+    }
+    let mut member = log.subscribe(subscription("g", "a", &topic)).await.unwrap();
+    let next = async |member: &mut eventlog::Consumer| soon("a delivery", member.next()).await.unwrap();
+    let Delivery::Assigned(first) = next(&mut member).await else { panic!("both are this one's") };
+    let both = first.partitions.clone();
+    assert_eq!(both.len(), 2);
+    let other = log.subscribe(subscription("g", "b", &topic)).await.unwrap();
+    let Delivery::Revoked(revocation) = next(&mut member).await else { panic!("one goes to the other") };
+    let moved = revocation.partitions[0].clone();
+    drop(revocation);
+    drop(other);
+    let Delivery::Assigned(again) = next(&mut member).await else { panic!("it comes back") };
+    assert_eq!(again.partitions, std::slice::from_ref(&moved));
+
+    // Only the one that stayed begins by the first answer.
+    first.start(both.into_iter().map(|at| (at, Start::Offset(0))).collect());
+    let stayed = batch(&mut member).await;
+    assert_ne!(stayed.source, moved);
+    let silent = tokio::time::timeout(Duration::from_millis(300), member.next()).await;
+    assert!(silent.is_err(), "{silent:?}");
+    again.start(HashMap::from([(moved.clone(), Start::Offset(40))]));
+    let came_back = batch(&mut member).await;
+    assert_eq!((came_back.source, came_back.records[0].offset), (moved, 40));
 }

@@ -358,8 +358,12 @@ async fn a_slow_member_gets_everything_in_the_end(stage: Stage) {
     let mut next = [0, 0];
     let first = batch(&mut member).await;
     next[first.source.partition as usize] = first.next_offset();
-    // Longer than it takes until the reading is stopped.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // Long enough for somebody else to get all of it: the reading for this one has had to stop.
+    let mut quick = log.subscribe(subscription("quick", "a", &topic)).await.unwrap();
+    let mut got = 0;
+    while got < 600 {
+        got += self::batch(&mut quick).await.records.len();
+    }
     let began = std::time::Instant::now();
     while next != [300, 300] {
         let batch = batch(&mut member).await;

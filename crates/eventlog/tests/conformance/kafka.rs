@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use eventlog::{
-    AppendError, Delivery, Disposition, EventLog, KafkaConfig, LogError, Retention, TopicPartition,
+    AppendError, Delivery, Disposition, EventLog, KafkaConfig, LogError, Retention, Start, TopicPartition,
 };
 use testkit::Kafka;
 
@@ -281,4 +281,25 @@ async fn one_of_three_brokers_may_be_killed() {
         }
     })
     .await;
+}
+
+/// A member's own store was away for longer than the group waits: it goes on at the committed position, and the member learns of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_answer_is_said_to_be_late() {
+    let stage = Stage::kafka().await;
+    let log = stage.open().await;
+    let topic = stage.topic(&log, 1, Retention::Forever).await;
+    let at = TopicPartition::new(&topic, 0);
+    for number in 0..100 {
+        append(&log, &at, record(number.to_string())).await;
+    }
+    let mut member = log.subscribe(subscription("g", "a", &topic)).await.unwrap();
+    let Delivery::Assigned(assignment) = soon("an assignment", member.next()).await.unwrap() else {
+        panic!("nothing was delivered yet")
+    };
+    let began = batch(&mut member).await;
+    assert_eq!(began.records[0].offset, 0, "without an answer");
+    assert!(!assignment.try_start(HashMap::from([(at.clone(), Start::Offset(40))])));
+    member.handle().seek(&at, 40).await.unwrap();
+    assert_eq!(batch(&mut member).await.records[0].offset, 40);
 }
