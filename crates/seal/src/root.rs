@@ -215,12 +215,13 @@ impl RootKey {
                 let fresh = RootGeneration::generate(self.wrap.as_deref())?;
                 // Four bytes name a generation. One in four thousand million has the name of another.
                 if generations.iter().all(|old| old.key_id != fresh.key_id) {
+                    // Not asked for afterwards: by then another process may have rotated it again.
+                    let key_id = fresh.key_id.clone();
                     generations.insert(0, Arc::new(fresh));
-                    return Ok(());
+                    return Ok(key_id);
                 }
             }
-        })?;
-        Ok(self.ring.newest().key_id.clone())
+        })
     }
 
     /// Drops an old generation, in the file too. What is still sealed with it never opens again.
@@ -242,21 +243,22 @@ impl RootKey {
     }
 
     /// Reads the file, changes what it says and replaces it, alone among the processes of this machine.
-    fn change(
+    fn change<T>(
         &self,
-        change: impl FnOnce(&mut Vec<Arc<RootGeneration>>) -> Result<(), SealError>,
-    ) -> Result<(), SealError> {
+        change: impl FnOnce(&mut Vec<Arc<RootGeneration>>) -> Result<T, SealError>,
+    ) -> Result<T, SealError> {
         let path = self.ring.path().ok_or(SealError::NoFile)?;
         let turn = Change::begin(path)?;
         let (mut generations, _) = self.ring.reread()?;
-        change(&mut generations)?;
+        let answer = change(&mut generations)?;
         let mut text =
             Zeroizing::new(String::with_capacity(generations.iter().map(|at| at.line.len()).sum()));
         for generation in &generations {
             text.push_str(&generation.line);
         }
         turn.replace(&text)?;
-        self.ring.reread().map(drop)
+        self.ring.reread()?;
+        Ok(answer)
     }
 }
 

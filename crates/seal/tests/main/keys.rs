@@ -174,11 +174,12 @@ fn rotations_at_once_all_stand_in_the_file() {
             .map(|_| {
                 scope.spawn(|| {
                     let root = RootKey::load(&path).unwrap();
-                    (root.rotate().unwrap(), root.seal("app/a", b"secret").unwrap())
+                    let made = || (root.rotate().unwrap(), root.seal("app/a", b"secret").unwrap());
+                    (0..8).map(|_| made()).collect::<Vec<_>>()
                 })
             })
             .collect();
-        let made: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let made: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
         made.iter().for_each(|(_, sealed)| opens(&root, sealed));
         made.into_iter().map(|(key_id, _)| key_id).collect()
     });
