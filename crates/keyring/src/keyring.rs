@@ -220,8 +220,14 @@ impl Keyring {
 
     async fn asked(&self, people: &[Person]) -> Result<Vec<Asked>, KeyringError> {
         let mut asked = Vec::with_capacity(people.len());
+        // A batch's people have few accounts between them.
+        let mut accounts: HashMap<(&TenantId, &str), Digest> = HashMap::new();
         for person in people {
             let keys = self.tenant(&person.tenant).await?;
+            let mut scope = |identifier| {
+                let scope = Identifier::scope(identifier)?;
+                Some(*accounts.entry((&person.tenant, scope)).or_insert_with(|| keys.scope(scope)))
+            };
             if person.identifiers.is_empty() {
                 return Err(KeyringError::Nobody);
             }
@@ -230,7 +236,7 @@ impl Keyring {
                 tenant: person.tenant.clone(),
                 digests: identifiers().map(|identifier| keys.digest(identifier)).collect(),
                 kinds: identifiers().map(|identifier| identifier.kind).collect(),
-                scopes: identifiers().map(|identifier| keys.scope(identifier)).collect(),
+                scopes: identifiers().map(&mut scope).collect(),
                 occurred_ms: person.occurred_ms,
             });
         }

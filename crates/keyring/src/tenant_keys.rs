@@ -32,8 +32,8 @@ impl TenantKeys {
     }
 
     /// The digest of the scope within which a person has one such identifier.
-    pub(crate) fn scope(&self, identifier: &Identifier) -> Option<Digest> {
-        identifier.scope().map(|scope| self.keyed(SCOPE, scope))
+    pub(crate) fn scope(&self, scope: &str) -> Digest {
+        self.keyed(SCOPE, scope)
     }
 
     /// The digest of a user name, which leads to people but makes nobody who they are.
