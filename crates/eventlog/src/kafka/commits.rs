@@ -4,13 +4,13 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use tokio::sync::oneshot;
 
 use super::admin::list;
 use super::error;
-use super::rebalance::Member;
+use super::membership::Membership;
 use crate::{ConsumeError, TopicPartition};
 
 /// How long a commit is tried again while the group gathers or its coordinator moves.
@@ -24,25 +24,26 @@ pub(super) struct Commit {
 }
 
 /// Runs until nobody can send any more.
-pub(super) fn run(client: &BaseConsumer<Member>, commits: &Receiver<Commit>) {
+pub(super) fn run(membership: &Membership, commits: &Receiver<Commit>) {
     while let Ok(commit) = commits.recv() {
-        let answer = keep(client, &commit.at, commit.next);
+        let answer = keep(membership, &commit.at, commit.next);
         let _ = commit.confirm.send(answer);
     }
 }
 
 /// One partition a request: with several, librdkafka reports an error only if all of them failed.
-fn keep(client: &BaseConsumer<Member>, at: &TopicPartition, next: u64) -> Result<(), ConsumeError> {
+fn keep(membership: &Membership, at: &TopicPartition, next: u64) -> Result<(), ConsumeError> {
     let until = Instant::now() + PATIENCE;
     let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
+    let member = membership.member();
     loop {
-        if !client.context().owns(at) {
+        if !member.owns(at) {
             return Err(ConsumeError::NotOurs { at: at.clone() });
         }
         let positions = list([(at, offset)]).map_err(|cause| error::consume(&cause))?;
-        match client.commit(&positions, CommitMode::Sync) {
+        match membership.client().commit(&positions, CommitMode::Sync) {
             Ok(()) => return Ok(()),
-            Err(cause) if again(&cause) && Instant::now() < until && !client.context().is_stopping() => {
+            Err(cause) if again(&cause) && Instant::now() < until && !member.is_stopping() => {
                 std::thread::sleep(PAUSE);
             }
             Err(cause) => return Err(error::commit(&cause, at)),

@@ -8,15 +8,13 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::commits::{self, Commit};
 use super::config::KafkaConfig;
+use super::membership::Membership;
 use super::pump::{self, Command};
-use super::rebalance::Member;
-use super::{error, rebalance};
+use super::rebalance::{self, Member};
 use crate::backend::{ConsumerBackend, ConsumerControls};
 use crate::{Batch, ConsumeError, Delivery, LogError, Subscription, TopicPartition};
 
@@ -154,21 +152,15 @@ impl KafkaConsumer {
         });
         let member = Member::new(shared.clone(), tell, commands, open);
         let settings = config.member(&subscription.group, &subscription.member);
-        let mut client =
-            BaseConsumer::from_config_and_context(&settings, member).map_err(|cause| error::log(&cause))?;
-        let waker = shared.clone();
-        client.set_nonempty_callback(move || waker.wake());
-        let topics: Vec<&str> = subscription.topics.iter().map(crate::Topic::as_str).collect();
-        client.subscribe(&topics).map_err(|cause| error::log(&cause))?;
-        let client = Arc::new(client);
+        let membership = Arc::new(Membership::new(settings, subscription.topics, member)?);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let started = std::thread::Builder::new().name(name.into()).spawn(run);
             started.map_err(|cause| LogError::Fatal { cause: cause.to_string() })
         };
-        let committer = client.clone();
+        let committer = membership.clone();
         spawn("log-commit", Box::new(move || commits::run(&committer, &commits)))?;
         let max_batch = subscription.max_batch.max(1);
-        let pump = spawn("log-consume", Box::new(move || pump::run(&client, queue, max_batch)));
+        let pump = spawn("log-consume", Box::new(move || pump::run(&membership, &queue, max_batch)));
         match pump {
             Ok(pump) => {
                 let _ = shared.pump.set(pump.thread().clone());

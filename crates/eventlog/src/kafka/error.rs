@@ -78,6 +78,10 @@ pub(super) fn log(error: &KafkaError) -> LogError {
 pub(super) fn consume(error: &KafkaError) -> ConsumeError {
     let cause = error.to_string();
     match code_of(error) {
+        Some(Code::FencedInstanceId) => ConsumeError::Fatal {
+            cause: "another process reads as the same member of the group: each needs a name of its own"
+                .into(),
+        },
         Some(code) if is_away(code) => ConsumeError::Unavailable { cause },
         _ => ConsumeError::Fatal { cause },
     }

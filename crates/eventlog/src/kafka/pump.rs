@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::Offset;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use tokio::sync::{mpsc, oneshot};
@@ -14,7 +14,7 @@ use tracing::debug;
 use super::admin::{list, watermarks};
 use super::consumer::Queued;
 use super::error;
-use super::rebalance::Member;
+use super::membership::{Client, Membership};
 use crate::{Batch, ConsumeError, Header, Record, Stored, TopicPartition};
 
 /// How long the group waits for a member that does not poll.
@@ -27,8 +27,6 @@ const IDLE: Duration = Duration::from_millis(100);
 const BEFORE_SILENCE: Duration = Duration::from_millis(500);
 const GATHER_BYTES: usize = 4 * 1024 * 1024;
 const SEEK: Duration = Duration::from_secs(5);
-
-type Client = BaseConsumer<Member>;
 
 pub(super) enum Command {
     Seek {
@@ -98,13 +96,30 @@ fn hush(client: &Client, all: bool) {
     }
 }
 
-/// Runs until the consumer is stopped.
-pub(super) fn run(client: &Client, queue: mpsc::UnboundedSender<Queued>, max_batch: usize) {
-    let member = client.context().clone();
-    let mut pump = Pump { client, queue, max_batch, gathered: Vec::new() };
+/// Runs until the consumer is stopped, with one client after another.
+pub(super) fn run(membership: &Membership, queue: &mpsc::UnboundedSender<Queued>, max_batch: usize) {
+    while !membership.member().is_stopping() {
+        let client = membership.client();
+        let pump =
+            Pump { membership, client: &client, queue, max_batch, gathered: Vec::new(), is_over: false };
+        poll(pump);
+        if membership.member().is_stopping() {
+            return;
+        }
+        if let Err(cause) = membership.again(client) {
+            membership.member().tell(Err(ConsumeError::Fatal { cause: cause.to_string() }));
+            return;
+        }
+    }
+}
+
+/// Polls until the consumer is stopped, or its client is over.
+fn poll(mut pump: Pump<'_>) {
+    let client = pump.client;
+    let member = pump.membership.member();
     let mut full_since: Option<Instant> = None;
     let mut silent = false;
-    while !member.is_stopping() {
+    while !member.is_stopping() && !pump.is_over {
         member.serve(client, Duration::ZERO);
         if member.shared.neglected() > NEGLECT {
             std::thread::park_timeout(IDLE);
@@ -133,10 +148,13 @@ pub(super) fn run(client: &Client, queue: mpsc::UnboundedSender<Queued>, max_bat
 }
 
 struct Pump<'a> {
+    membership: &'a Membership,
     client: &'a Client,
-    queue: mpsc::UnboundedSender<Queued>,
+    queue: &'a mpsc::UnboundedSender<Queued>,
     max_batch: usize,
     gathered: Vec<Queued>,
+    /// The group shut this client out.
+    is_over: bool,
 }
 
 impl Pump<'_> {
@@ -198,13 +216,14 @@ impl Pump<'_> {
         }
     }
 
-    fn trouble(&self, cause: &KafkaError) {
+    fn trouble(&mut self, cause: &KafkaError) {
         let member = self.client.context();
         match cause {
             KafkaError::MessageConsumption(Code::AutoOffsetReset | Code::OffsetOutOfRange) => {
                 self.lost_positions()
             }
             KafkaError::MessageConsumption(Code::PollExceeded | Code::PartitionEOF) => {}
+            shut_out if self.membership.is_over(shut_out) => self.is_over = true,
             other => match error::consume(other) {
                 // librdkafka comes back by itself; whoever asks whether the log is there uses `ping`.
                 ConsumeError::Unavailable { cause } => debug!(error = %cause, "the log is away"),

@@ -10,18 +10,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, warn};
 
 use super::admin::{committed, list, watermarks};
 use super::consumer::{Owned, Shared};
-use super::context;
+use super::membership::Client;
 use super::pump::Command;
 use crate::{Assignment, ConsumeError, Delivery, Revocation, Start, Topic, TopicPartition};
 
@@ -35,14 +34,14 @@ const TICK: Duration = Duration::from_millis(5);
 
 type Told = Result<Delivery, ConsumeError>;
 
-/// A member's context: librdkafka's calls into our code.
+/// What a member is beyond its client: librdkafka's calls into our code, and what its threads share.
 pub(super) struct Member {
     pub(super) shared: Arc<Shared>,
     tell: mpsc::UnboundedSender<Told>,
     commands: Mutex<Receiver<Command>>,
     /// Partitions that are paused in librdkafka, for whatever reason.
     pub(super) silenced: Mutex<HashSet<TopicPartition>>,
-    /// Gone with the client: that tells who closes it.
+    /// Gone with the last client: that tells who closes it.
     _open: oneshot::Sender<()>,
 }
 
@@ -74,7 +73,7 @@ impl Member {
     }
 
     /// Does what is asked for, waiting up to `wait` for the first.
-    pub(super) fn serve(&self, client: &BaseConsumer<Self>, wait: Duration) {
+    pub(super) fn serve(&self, client: &Client, wait: Duration) {
         let commands = self.commands.lock().unwrap_or_else(PoisonError::into_inner);
         let mut wait = wait;
         loop {
@@ -91,12 +90,7 @@ impl Member {
     }
 
     /// The answer; `None` when it was dropped, or did not come in time.
-    fn wait<T>(
-        &self,
-        client: &BaseConsumer<Self>,
-        answer: &mut oneshot::Receiver<T>,
-        patience: Duration,
-    ) -> Option<T> {
+    fn wait<T>(&self, client: &Client, answer: &mut oneshot::Receiver<T>, patience: Duration) -> Option<T> {
         let until = Instant::now() + patience;
         loop {
             match answer.try_recv() {
@@ -112,7 +106,7 @@ impl Member {
         }
     }
 
-    fn assign(&self, client: &BaseConsumer<Self>, partitions: Vec<TopicPartition>) -> Result<(), KafkaError> {
+    fn assign(&self, client: &Client, partitions: Vec<TopicPartition>) -> Result<(), KafkaError> {
         if partitions.is_empty() || self.is_stopping() {
             // librdkafka waits for the call all the same.
             return client.incremental_assign(&TopicPartitionList::new());
@@ -143,7 +137,7 @@ impl Member {
     /// Where each partition begins, checked against what the log holds.
     fn positions(
         &self,
-        client: &BaseConsumer<Self>,
+        client: &Client,
         partitions: Vec<TopicPartition>,
         starts: &HashMap<TopicPartition, Start>,
     ) -> Vec<(TopicPartition, Result<Offset, ConsumeError>)> {
@@ -178,7 +172,7 @@ impl Member {
     /// Never taken for "none" because the coordinator is busy.
     fn committed(
         &self,
-        client: &BaseConsumer<Self>,
+        client: &Client,
         partitions: &[TopicPartition],
     ) -> Result<HashMap<TopicPartition, u64>, KafkaError> {
         let until = Instant::now() + POSITIONS;
@@ -193,7 +187,7 @@ impl Member {
         }
     }
 
-    fn revoke(&self, client: &BaseConsumer<Self>, partitions: Vec<TopicPartition>) -> Result<(), KafkaError> {
+    fn revoke(&self, client: &Client, partitions: Vec<TopicPartition>) -> Result<(), KafkaError> {
         let lost = client.assignment_lost();
         let ours: Vec<TopicPartition> = {
             let mut owned = self.shared.owned();
@@ -232,25 +226,17 @@ impl Member {
         }
         client.incremental_unassign(&list(ours.iter().map(|at| (at, Offset::Invalid)))?)
     }
-}
 
-impl ClientContext for Member {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        context::log(level, facility, message);
+    /// Lets go of everything at once, as when the group has lost us.
+    pub(super) fn lose(&self) {
+        let ours: Vec<TopicPartition> = self.shared.owned().drain().map(|(at, _)| at).collect();
+        self.silenced().clear();
+        if !ours.is_empty() {
+            self.tell(Ok(Delivery::Revoked(Revocation { partitions: ours, lost: true, _release: None })));
+        }
     }
 
-    fn error(&self, error: KafkaError, reason: &str) {
-        debug!(error = %error, "Kafka consumer: {reason}");
-    }
-}
-
-impl ConsumerContext for Member {
-    fn rebalance(
-        &self,
-        client: &BaseConsumer<Self>,
-        what: RDKafkaRespErr,
-        partitions: &mut TopicPartitionList,
-    ) {
+    pub(super) fn rebalance(&self, client: &Client, what: RDKafkaRespErr, partitions: &TopicPartitionList) {
         let elements = partitions.elements();
         let partitions = elements.iter().filter_map(|element| {
             let topic = Topic::new(element.topic()).ok()?;
