@@ -13,6 +13,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use crate::KeyringError;
 use crate::plan::plan;
+use crate::settle::TurnedOut;
 use crate::subject_key::SubjectKey;
 use crate::tenant_keys::{Digest, TenantKeys};
 
@@ -112,6 +113,15 @@ pub(crate) struct Asked {
     pub(crate) occurred_ms: i64,
 }
 
+impl Asked {
+    /// Whether all of their identifiers that lead to somebody lead to one person.
+    pub(crate) fn is_one(&self, known: &HashMap<Digest, Led>) -> bool {
+        let mut leads = self.digests.iter().filter_map(|digest| known.get(digest)).map(|led| led.person);
+        let first = leads.next();
+        leads.all(|other| Some(other) == first)
+    }
+}
+
 impl Keyring {
     /// A keyring on this database, whose tenants' keys are sealed with this root key.
     pub fn new(db: KeyringDb, root: Arc<RootKey>) -> Self {
@@ -193,22 +203,26 @@ impl Keyring {
         let unknown = self.remembered(&asked, &mut known);
         let past = self.find(&unknown, &mut known).await?;
         let alive: Vec<&Asked> = asked.iter().filter(|asked| !past.forgets(asked)).collect();
-        let several = self.doubtful(&alive, &known, &past).await?;
+        let mut several = self.doubtful(&alive, &known, &past).await?;
         let plain: Vec<&Asked> = alive.iter().copied().filter(|asked| !asked.shares(&several)).collect();
-        if plain.iter().flat_map(|person| &person.digests).any(|digest| !known.contains_key(digest))
-            && let Err(cause) = self.link(&plain, &mut known).await
-        {
-            // What is remembered may be what is wrong.
-            self.drop_memory();
-            return Err(cause);
+        if plain.iter().flat_map(|person| &person.digests).any(|digest| !known.contains_key(digest)) {
+            if let Err(cause) = self.link(&plain, &mut known).await {
+                // What is remembered may be what is wrong.
+                self.drop_memory();
+                return Err(cause);
+            }
+            // Somebody else may have been first with a new identifier: then those of its person lead to two people.
+            let torn = plain.iter().filter(|person| !person.is_one(&known));
+            several.extend(torn.flat_map(|person| &person.digests).copied());
         }
         let mut all = Vec::with_capacity(asked.len());
+        let mut turned_out = TurnedOut::default();
         for person in &asked {
             all.push(if past.forgets(person) {
                 Known { whom: Whom::Forgotten, same: Vec::new() }
             } else if person.shares(&several) {
                 // One after another: what one tells may decide who the next one is.
-                self.settle(person).await?
+                self.settle(person, &mut turned_out).await?
             } else {
                 let led = person.digests.iter().find_map(|digest| known.get(digest));
                 let led = led.ok_or(KeyringError::Nobody)?;

@@ -72,6 +72,30 @@ fn settled(
     settled
 }
 
+/// Who turned out to be whom since the database was told last: within one batch.
+#[derive(Default)]
+pub(crate) struct TurnedOut(HashMap<SubjectId, SubjectId>);
+
+impl TurnedOut {
+    fn note(&mut self, known: &Known) {
+        if let Whom::Subject(me) = known.whom {
+            self.0.extend(known.same.iter().map(|other| (*other, me)));
+        }
+    }
+
+    fn whom(&self, mut subject: SubjectId) -> SubjectId {
+        while let Some(other) = self.0.get(&subject) {
+            subject = *other;
+        }
+        subject
+    }
+
+    /// Everybody who is this one.
+    fn all(&self, me: SubjectId) -> impl Iterator<Item = SubjectId> {
+        self.0.keys().copied().filter(move |other| self.whom(*other) == me).chain([me])
+    }
+}
+
 impl Keyring {
     /// Identifiers of which it has to be asked anew whose they are: those of whoever has several people's, and numbers that
     /// may have changed hands, or had not yet.
@@ -82,14 +106,12 @@ impl Keyring {
         past: &Past,
     ) -> Result<HashSet<Digest>, KeyringError> {
         let mut doubtful = HashSet::new();
-        // Of each number that nobody is known by: which user id it is named with in each account.
+        // Of each number: which user id it is named with in each account.
         let mut named: HashMap<(Digest, Digest), Digest> = HashMap::new();
         // User ids that nobody is known by, with a number that somebody is.
         let mut asking: HashSet<(TenantId, SubjectId)> = HashSet::new();
         for person in people {
-            let mut leads = person.digests.iter().filter_map(|digest| known.get(digest));
-            let first = leads.next();
-            if leads.any(|other| Some(other.person) != first.map(|first| first.person)) {
+            if !person.is_one(known) {
                 doubtful.extend(&person.digests);
             }
             for number in person.numbers() {
@@ -97,14 +119,11 @@ impl Keyring {
                     doubtful.insert(*number);
                 }
                 for (id, scope) in person.scoped() {
-                    match known.get(number) {
-                        None if named.insert((*number, *scope), *id).is_some_and(|other| other != *id) => {
-                            doubtful.insert(*number);
-                        }
-                        Some(led) if !known.contains_key(id) => {
-                            asking.insert((person.tenant.clone(), led.person));
-                        }
-                        _ => {}
+                    if named.insert((*number, *scope), *id).is_some_and(|other| other != *id) {
+                        doubtful.insert(*number);
+                    }
+                    if let Some(led) = known.get(number).filter(|_| !known.contains_key(id)) {
+                        asking.insert((person.tenant.clone(), led.person));
                     }
                 }
             }
@@ -128,13 +147,32 @@ impl Keyring {
         Ok(doubtful)
     }
 
-    /// Who somebody is, by the database alone. Links what is new of them, and gives them the numbers that are theirs now.
-    pub(crate) async fn settle(&self, person: &Asked) -> Result<Known, KeyringError> {
+    /// Who somebody is, by the database, and by who turned out to be whom just before. Links what is new of them, and gives
+    /// them the numbers that are theirs now.
+    pub(crate) async fn settle(
+        &self,
+        person: &Asked,
+        turned_out: &mut TurnedOut,
+    ) -> Result<Known, KeyringError> {
+        loop {
+            if let Some(known) = self.try_settle(person, turned_out).await? {
+                turned_out.note(&known);
+                return Ok(known);
+            }
+        }
+    }
+
+    /// `None`: another process was first with an identifier that nobody had, so it leads to somebody else; now it is known.
+    async fn try_settle(
+        &self,
+        person: &Asked,
+        turned_out: &TurnedOut,
+    ) -> Result<Option<Known>, KeyringError> {
         let mut known = HashMap::new();
         let digests: Vec<_> = person.digests.iter().map(|digest| (person.tenant.clone(), *digest)).collect();
         let past = self.find(&digests, &mut known).await?;
         if past.forgets(person) {
-            return Ok(Known { whom: Whom::Forgotten, same: Vec::new() });
+            return Ok(Some(Known { whom: Whom::Forgotten, same: Vec::new() }));
         }
         // What was another's when this happened says nothing of who has it now.
         let owners: Vec<(Digest, SubjectId)> = person
@@ -143,15 +181,19 @@ impl Keyring {
             .filter_map(|digest| Some((*digest, past.owner(digest, person.occurred_ms)?)))
             .collect();
         if let Some((_, owner)) = owners.first().filter(|_| owners.len() == person.digests.len()) {
-            return self.past_owner(&person.tenant, *owner).await;
+            return self.past_owner(&person.tenant, *owner).await.map(Some);
         }
         let was_anothers = |digest: &Digest| owners.iter().any(|(one, _)| one == digest);
         known.retain(|digest, _| !was_anothers(digest));
-        let people: HashSet<_> = known.values().map(|led| (person.tenant.clone(), led.person)).collect();
+        let mut people: HashSet<_> = known.values().map(|led| (person.tenant.clone(), led.person)).collect();
+        for led in known.values_mut() {
+            led.person = turned_out.whom(led.person);
+            people.extend(turned_out.all(led.person).map(|subject| (person.tenant.clone(), subject)));
+        }
         let people: Vec<_> = people.into_iter().collect();
         let mut scopes: HashMap<SubjectId, HashSet<Digest>> = HashMap::new();
         for (subject, scope) in self.db.scopes(&people).await? {
-            scopes.entry(subject).or_default().insert(scope);
+            scopes.entry(turned_out.whom(subject)).or_default().insert(scope);
         }
         let leads: HashMap<Digest, SubjectId> =
             known.iter().map(|(digest, led)| (*digest, led.person)).collect();
@@ -170,6 +212,9 @@ impl Keyring {
         };
         if theirs.digests.iter().any(|digest| !known.contains_key(digest)) {
             self.link(&[&theirs], &mut known).await?;
+            if !theirs.is_one(&known) {
+                return Ok(None);
+            }
         }
         let led = theirs.digests.iter().find_map(|digest| known.get(digest));
         let led = *led.ok_or(KeyringError::Nobody)?;
@@ -186,7 +231,7 @@ impl Keyring {
                 one.pop();
             }
         }
-        Ok(Known { whom: Whom::Subject(led.person), same: one.split_off(1) })
+        Ok(Some(Known { whom: Whom::Subject(led.person), same: one.split_off(1) }))
     }
 
     /// Who had something before somebody else did, if they are there still.

@@ -118,6 +118,31 @@ async fn a_number_that_changed_hands_leads_to_whoever_has_it_now() {
     let who: Vec<_> = known.iter().map(|one| one.whom).collect();
     assert_eq!((who[0] == who[1], who[2] == who[3], who[1] == who[2]), (true, true, false));
 
+    // Also when the number alone was known before, and whoever has it now.
+    for are_known in [false, true] {
+        let [first, second, third] = if are_known { [40, 41, 42] } else { [30, 31, 32] };
+        let had = subject(&ring, person("a", vec![phone(first)], 0)).await;
+        let mut expected = [had, had];
+        if are_known {
+            for (nth, id) in [bsuid(second), bsuid(third)].into_iter().enumerate() {
+                expected[nth] = subject(&ring, person("a", vec![id], 0)).await;
+            }
+        }
+        let batch = [
+            person("a", vec![bsuid(second), phone(first)], 1),
+            person("a", vec![phone(first)], 2),
+            person("a", vec![bsuid(third), phone(first)], 3),
+            person("a", vec![phone(first)], 4),
+        ];
+        let known = stage.ring(Router).await.subjects(&batch).await.unwrap();
+        let who: Vec<_> = known.iter().map(|one| one.whom).collect();
+        assert_eq!((who[0] == who[1], who[2] == who[3], who[1] == who[2]), (true, true, false));
+        assert_eq!(who[0], Whom::Subject(expected[0]));
+        let same: Vec<_> = known.iter().map(|one| one.same.as_slice()).collect();
+        let turned_out: &[SubjectId] = if are_known { &[had] } else { &[] };
+        assert_eq!(same, [turned_out, &[], &[], &[]]);
+    }
+
     // Two business accounts each have a user id of one person.
     let here = subject(&ring, person("a", vec![bsuid(8), phone(8)], 1)).await;
     assert_eq!(subject(&ring, person("a", vec![elsewhere(9), phone(8)], 2)).await, here);
@@ -199,6 +224,36 @@ async fn what_came_with_a_subject_goes_with_it_when_it_is_taken_out() {
         keeper.shred(&a, gone, 10).await.unwrap();
     }
     assert_eq!(later.subjects(&old).await.unwrap().remove(0).whom, Whom::Forgotten);
+}
+
+/// Three payloads at one moment: two tell of one identifier each, the third of both. Whoever is first, it is one person.
+#[tokio::test(flavor = "multi_thread")]
+async fn payloads_at_one_moment_connect_what_they_name() {
+    const ROUNDS: u32 = 150;
+    let stage = Stage::start().await;
+    let rings = [stage.ring(Router).await, stage.ring(Router).await, stage.ring(Router).await];
+    let mut merged = 0;
+    for round in 0..ROUNDS {
+        let (old, new) = (bsuid(2 * round), bsuid(2 * round + 1));
+        // Half of the time it is somebody who is known already.
+        if round % 2 == 0 {
+            told(&rings[0], vec![old.clone()], 1).await;
+        }
+        let payloads = [vec![new.clone(), old.clone()], vec![new.clone()], vec![old.clone()]];
+        let at_once = payloads.map(|payload| [person("a", payload, 2)]);
+        let (both, one, other) = tokio::join!(
+            rings[0].subjects(&at_once[0]),
+            rings[1].subjects(&at_once[1]),
+            rings[2].subjects(&at_once[2])
+        );
+        let (both, one, other) = (both.unwrap().remove(0), one.unwrap().remove(0), other.unwrap().remove(0));
+        let Whom::Subject(me) = both.whom else { panic!("forgotten") };
+        let same: BTreeSet<_> = [me].into_iter().chain(both.same).map(Whom::Subject).collect();
+        assert!(same.contains(&one.whom) && same.contains(&other.whom), "round {round}: said to be {same:?}");
+        merged += usize::from(same.len() > 1);
+    }
+    println!("promise=identities rounds={ROUNDS} merged={merged}");
+    assert!(merged > 0, "they never met");
 }
 
 /// Payloads in any order, in batches of any size, by processes that remember other things: whoever is connected is one.
