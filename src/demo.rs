@@ -131,6 +131,7 @@ async fn show(stage: &Stage, args: &Args) -> Result<bool, Failure> {
         repeats: 0.05,
         disorder: 24,
         forged: 0.005,
+        partly_named: 0.3,
         ..TrafficConfig::new(
             args.seed,
             args.events.unwrap_or(u64::MAX),

@@ -5,6 +5,8 @@
 pub(crate) struct Told {
     /// Who it is about, as an index into the world's people.
     pub(crate) person: u32,
+    /// What it calls them.
+    pub(crate) names: Vec<String>,
     /// Meta's time of it, Unix milliseconds.
     pub(crate) at_ms: i64,
     /// Meta's id of the message that it is or is about; empty when there is none.

@@ -69,6 +69,7 @@ impl Ledger {
                 "channel": account.channel.as_str(),
                 "asset": account.id,
                 "person": person.id.as_ref().or(person.bsuid.as_ref()),
+                "names": entry.told.names,
                 "message": entry.told.meta_id,
                 "at_ms": entry.told.at_ms,
                 "what": format!("{:?}", entry.told.effect),
@@ -84,7 +85,8 @@ impl Ledger {
     pub(crate) fn reserve(&self) -> u32 {
         let mut entries = self.entries();
         let number = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-        let told = Told { person: 0, at_ms: 0, meta_id: String::new(), effect: Effect::Nothing };
+        let told =
+            Told { person: 0, names: Vec::new(), at_ms: 0, meta_id: String::new(), effect: Effect::Nothing };
         entries.push(Entry { told, sent: false, acknowledged: false });
         number
     }

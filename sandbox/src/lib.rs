@@ -21,6 +21,7 @@ mod ledger;
 mod marker;
 mod media;
 mod mix;
+mod names;
 mod pack;
 mod page;
 mod people;

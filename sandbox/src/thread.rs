@@ -15,6 +15,8 @@ pub(crate) struct Thread {
     pub(crate) recent: VecDeque<Message>,
     /// WhatsApp messages the account sent, whose statuses are still to come.
     pub(crate) outbox: VecDeque<Outgoing>,
+    /// The person's user id by now, when it is another than at first.
+    pub(crate) user_id: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,7 +42,7 @@ pub(crate) struct Outgoing {
 
 impl Thread {
     pub(crate) fn new(start_ms: i64) -> Self {
-        Self { clock_ms: start_ms, recent: VecDeque::new(), outbox: VecDeque::new() }
+        Self { clock_ms: start_ms, recent: VecDeque::new(), outbox: VecDeque::new(), user_id: None }
     }
 
     /// The time of the next update. No two updates of one thread share a second, so whole seconds keep their order.

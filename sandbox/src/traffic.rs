@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use crate::effect::{Effect, Told};
 use crate::json::object;
 use crate::mix::Shape;
+use crate::names::Names;
 use crate::pack::pack;
 use crate::thread::Thread;
 use crate::update::{Place, Update};
@@ -34,14 +35,27 @@ pub struct TrafficConfig {
     pub disorder: usize,
     /// Share of deliveries signed with a wrong secret.
     pub forged: f64,
+    /// Share of updates that call whoever has a phone number and a user id by one of them only. Above 0, user ids also
+    /// change now and then. At 0, a person is called the same every time.
+    pub partly_named: f64,
     /// What to sign with.
     pub secret: Secret,
 }
 
 impl TrafficConfig {
-    /// `meta-mix v1` with a little of everything that goes wrong at Meta, and nothing forged.
+    /// `meta-mix v1` with a little of everything that goes wrong at Meta; nothing forged, nobody partly named.
     pub fn new(seed: u64, updates: u64, start_ms: i64, secret: Secret) -> Self {
-        Self { seed, updates, start_ms, mix: Mix::META, repeats: 0.005, disorder: 0, forged: 0.0, secret }
+        Self {
+            seed,
+            updates,
+            start_ms,
+            mix: Mix::META,
+            repeats: 0.005,
+            disorder: 0,
+            forged: 0.0,
+            partly_named: 0.0,
+            secret,
+        }
     }
 }
 
@@ -205,11 +219,20 @@ impl Traffic {
     fn scene(&mut self, channel: Channel, forged: bool) -> Scene<'_> {
         let people = &self.people[&channel];
         let person_at = people[self.random.random_range(0..people.len())];
+        let person = &self.world.people[person_at];
+        let user_id = self.threads[person_at].user_id.as_ref().or(person.bsuid.as_ref());
+        let mut names = Names { id: person.id.clone(), user_id: user_id.cloned(), previous: None };
+        let partly = self.config.partly_named;
+        if partly > 0.0 && names.id.is_some() && names.user_id.is_some() && self.random.random_bool(partly) {
+            if self.random.random_bool(0.5) { names.id = None } else { names.user_id = None }
+        }
         Scene {
+            names,
+            user_ids_change: partly > 0.0,
             random: &mut self.random,
             ledger: &self.ledger,
             person_at,
-            person: &self.world.people[person_at],
+            person,
             account: &self.world.accounts()[self.world.people[person_at].account],
             thread: &mut self.threads[person_at],
             forged,
@@ -247,6 +270,9 @@ pub(crate) struct Scene<'a> {
     pub(crate) account: &'a Account,
     pub(crate) thread: &'a mut Thread,
     pub(crate) forged: bool,
+    /// What the update calls the person.
+    pub(crate) names: Names,
+    pub(crate) user_ids_change: bool,
     /// Where files are, when not at Meta's own hosts.
     pub(crate) media_base: Option<&'a str>,
     person: &'a Person,
@@ -271,7 +297,8 @@ impl<'a> Scene<'a> {
     pub(crate) fn tell(&self, number: u32, at_ms: i64, meta_id: &str, effect: Effect) {
         let effect = if self.forged { Effect::Forged } else { effect };
         let person = u32::try_from(self.person_at).unwrap_or(u32::MAX);
-        self.ledger.tell(number, Told { person, at_ms, meta_id: meta_id.to_owned(), effect });
+        let names = self.names.all();
+        self.ledger.tell(number, Told { person, names, at_ms, meta_id: meta_id.to_owned(), effect });
     }
 
     /// A WhatsApp number's list of messages, statuses or echoes.
@@ -281,8 +308,8 @@ impl<'a> Scene<'a> {
             let profile =
                 object([("name", (&person.name).into())]).with_some("username", person.username.as_ref());
             let contact = object([("profile", profile)])
-                .with_some("wa_id", person.id.as_ref())
-                .with_some("user_id", person.bsuid.as_ref());
+                .with_some("wa_id", self.names.id.as_ref())
+                .with_some("user_id", self.names.user_id.as_ref());
             Arc::<Json>::new(contact)
         });
         Place::Number {

@@ -22,7 +22,9 @@ pub struct Verdict {
     pub invented: u64,
     /// Messages shown with a wrong text, time, place, order, reaction or status.
     pub wrong: u64,
-    /// The first of those, in words. Made-up data: safe to print.
+    /// People whose updates call them by different names, and who are shown: were they shown as several, it would be wrong.
+    pub joined: u64,
+    /// The first of what is amiss, in words. Made-up data: safe to print.
     pub findings: Vec<String>,
 }
 
@@ -39,13 +41,13 @@ impl Verdict {
     }
 }
 
-/// `sent=… acked=… shown=… lost=… duplicated=… invented=… wrong=…`
+/// `sent=… acked=… shown=… lost=… duplicated=… invented=… wrong=… joined=…`
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, acknowledged, shown, lost, duplicated, invented, wrong, .. } = self;
+        let Self { sent, acknowledged, shown, lost, duplicated, invented, wrong, joined, .. } = self;
         write!(
             f,
-            "sent={sent} acked={acknowledged} shown={shown} lost={lost} duplicated={duplicated} invented={invented} wrong={wrong}"
+            "sent={sent} acked={acknowledged} shown={shown} lost={lost} duplicated={duplicated} invented={invented} wrong={wrong} joined={joined}"
         )
     }
 }

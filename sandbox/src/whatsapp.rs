@@ -6,6 +6,7 @@ use rand::Rng;
 
 use crate::effect::{Effect, Reach, Says};
 use crate::json::object;
+use crate::names::Names;
 use crate::thread::{Message, Outgoing};
 use crate::traffic::Scene;
 use crate::update::{Place, Update};
@@ -102,10 +103,9 @@ fn echo(scene: &mut Scene<'_>) -> Update {
     scene.thread.outbox.push_back(Outgoing { number: Some(number), meta_id: meta_id.clone(), stage: 0 });
     let says = Says::Exactly(text::as_shown(&words));
     scene.tell(number, at_ms, &meta_id, Effect::Message { outbound: true, says });
-    let person = scene.person();
     let item = object([("from", (&scene.account.number).into())])
-        .with_some("to", person.id.as_ref())
-        .with_some("to_user_id", person.bsuid.as_ref())
+        .with_some("to", scene.names.id.as_ref())
+        .with_some("to_user_id", scene.names.user_id.as_ref())
         .with("id", meta_id)
         .with("timestamp", (at_ms / 1000).to_string())
         .with("type", "text")
@@ -139,13 +139,17 @@ pub(crate) fn status(scene: &mut Scene<'_>) -> Update {
     }
     let at_ms = scene.thread.tick(scene.random, true);
     let status = if failed { "failed" } else { STAGES[stage] };
-    let person = scene.person();
+    if failed && scene.names.id.is_some() {
+        // A failed status of a message to a number carries no user id; one to a user id has nothing else.
+        scene.names.user_id = None;
+    }
     let mut item = object([
         ("id", (&meta_id).into()),
         ("status", status.into()),
         ("timestamp", (at_ms / 1000).to_string().into()),
     ])
-    .with_some("recipient_id", person.id.as_ref());
+    .with_some("recipient_id", scene.names.id.as_ref())
+    .with_some("recipient_user_id", scene.names.user_id.as_ref());
     if failed {
         let error = object([
             ("code", 131026.into()),
@@ -154,25 +158,17 @@ pub(crate) fn status(scene: &mut Scene<'_>) -> Update {
             ("error_data", object([("details", "Message Undeliverable.".into())])),
             ("href", "https://developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes/".into()),
         ]);
-        // A failed status of a message to a number carries no user id; one to a user id has nothing else.
-        item = match &person.id {
-            Some(_) => item,
-            None => item.with_some("recipient_user_id", person.bsuid.as_ref()),
-        };
         item = item.with("errors", vec![error]);
-    } else {
-        item = item.with_some("recipient_user_id", person.bsuid.as_ref());
-        if status != "read" {
-            item = item.with(
-                "pricing",
-                object([
-                    ("billable", true.into()),
-                    ("pricing_model", "PMP".into()),
-                    ("category", "service".into()),
-                    ("type", "regular".into()),
-                ]),
-            );
-        }
+    } else if status != "read" {
+        item = item.with(
+            "pricing",
+            object([
+                ("billable", true.into()),
+                ("pricing_model", "PMP".into()),
+                ("category", "service".into()),
+                ("type", "regular".into()),
+            ]),
+        );
     }
     let number = scene.ledger.reserve();
     let reached = if failed { Reach::Failed } else { [Reach::Sent, Reach::Delivered, Reach::Read][stage] };
@@ -194,6 +190,7 @@ pub(crate) fn account_update(scene: &mut Scene<'_>) -> Update {
         ("message_template_category", "UTILITY".into()),
     ]);
     let number = scene.ledger.reserve();
+    scene.names = Names::default();
     scene.tell(number, at_ms, "", Effect::Nothing);
     let waba = scene.account.waba.clone().unwrap_or_default();
     let place = Place::Account { waba, field: "message_template_status_update", at_ms };
@@ -308,6 +305,9 @@ fn order(scene: &mut Scene<'_>) -> Update {
 
 fn system(scene: &mut Scene<'_>) -> Update {
     let number = scene.ledger.reserve();
+    if scene.user_ids_change && scene.names.user_id.is_some() && scene.random.random_bool(0.5) {
+        return another_user_id(scene, number);
+    }
     let words =
         format!("{} changed their security code {}", scene.person().name, scene.ledger.marker(number));
     let body = object([("body", words.into()), ("type", "customer_identity_changed".into())]);
@@ -318,6 +318,18 @@ fn system(scene: &mut Scene<'_>) -> Update {
     ]);
     let item = object([("system", body), ("identity", identity), ("type", "system".into())]);
     say(scene, number, item, Says::Something, false)
+}
+
+/// The person's user id is another from now on.
+fn another_user_id(scene: &mut Scene<'_>, number: u32) -> Update {
+    let fresh = format!("US.{}", ids::numeric(scene.random, 17));
+    scene.thread.user_id = Some(fresh.clone());
+    scene.names.previous = scene.names.user_id.replace(fresh);
+    let words = format!("{} has a new user id {}", scene.person().name, scene.ledger.marker(number));
+    let body = object([("body", words.into()), ("type", "user_changed_user_id".into())])
+        .with_some("user_id", scene.names.user_id.as_ref())
+        .with_some("previous_user_id", scene.names.previous.as_ref());
+    say(scene, number, object([("system", body), ("type", "system".into())]), Says::Something, false)
 }
 
 fn unsupported(scene: &mut Scene<'_>) -> Update {
@@ -385,10 +397,9 @@ fn finish(
     effect: Effect,
 ) -> Update {
     scene.tell(number, at_ms, &meta_id, effect);
-    let person = scene.person();
     let item = Json::Object(Vec::new())
-        .with_some("from", person.id.as_ref())
-        .with_some("from_user_id", person.bsuid.as_ref())
+        .with_some("from", scene.names.id.as_ref())
+        .with_some("from_user_id", scene.names.user_id.as_ref())
         .with("id", meta_id)
         .with("timestamp", (at_ms / 1000).to_string())
         .merge(body);

@@ -56,8 +56,7 @@ pub(crate) struct Person {
     pub(crate) username: Option<String>,
     /// PSID, IGSID, or the phone number; `None` for a WhatsApp person who hides it.
     pub(crate) id: Option<String>,
-    /// WhatsApp's business-scoped user id (`meta-platform.md` §3c.5). A person is always named by the same set of ids, so
-    /// that who is who never hangs on which delivery comes first.
+    /// WhatsApp's business-scoped user id at first (`meta-platform.md` §3c.5).
     pub(crate) bsuid: Option<String>,
 }
 

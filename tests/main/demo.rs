@@ -16,6 +16,8 @@ async fn the_demo_ends_with_a_good_verdict() {
     {
         assert!(ledger.contains(good), "{good}: {ledger}");
     }
+    let joined = ledger.split("joined=").nth(1).and_then(|rest| rest.split(';').next()?.parse::<u64>().ok());
+    assert!(joined > Some(0), "people under several names are shown as one: {ledger}");
     assert!(said.contains("is connected now"), "the late account was connected:\n{said}");
     assert!(said.lines().any(|line| line.starts_with("t=")), "a line every second");
     println!("promise=demo {}", ledger.trim());

@@ -74,6 +74,7 @@ pub(crate) async fn judge(
     assert_eq!(count("routed"), count("projected"), "{equation}");
     assert_eq!(verdict.sent, verdict.acknowledged);
     assert!(verdict.is_good(), "{verdict}\n{}", verdict.findings.join("\n"));
+    assert!(verdict.joined > 0, "nobody was called by different names: {verdict}");
     let audit = admin.lines(&["audit", "verify"]).await;
     assert_eq!(audit[0]["ok"], true, "{audit:?}");
 }

@@ -26,7 +26,7 @@ impl Plan {
         }
     }
 
-    /// A tenth of the deliveries again, and everything out of order.
+    /// A tenth of the deliveries again, everything out of order, people called now this and now that.
     pub(crate) fn traffic(&self) -> TrafficConfig {
         // Conversations' clocks run by some seconds per update, from a few days ago.
         let start_ms = jiff::Timestamp::now().as_millisecond() - 72 * 60 * 60 * 1000;
@@ -35,6 +35,7 @@ impl Plan {
             repeats: 0.1,
             disorder: 200,
             forged: 0.005,
+            partly_named: 0.5,
             ..TrafficConfig::new(self.seed, self.events, start_ms, Secret::new(SECRET.as_bytes()))
         }
     }

@@ -15,6 +15,7 @@ fn every_update_is_one_item() {
         mix: Mix::LIVELY,
         repeats: 0.2,
         disorder: 40,
+        partly_named: 0.5,
         ..TrafficConfig::new(11, 20_000, 1_780_000_000_000, Secret::new(b"s"))
     };
     let (key, tenant) = (IdKey::new(&[7; 32]), "acme".parse().unwrap());
