@@ -13,7 +13,6 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use crate::KeyringError;
 use crate::plan::plan;
-use crate::settle::TurnedOut;
 use crate::subject_key::SubjectKey;
 use crate::tenant_keys::{Digest, TenantKeys};
 
@@ -216,13 +215,12 @@ impl Keyring {
             several.extend(torn.flat_map(|person| &person.digests).copied());
         }
         let mut all = Vec::with_capacity(asked.len());
-        let mut turned_out = TurnedOut::default();
         for person in &asked {
             all.push(if past.forgets(person) {
                 Known { whom: Whom::Forgotten, same: Vec::new() }
             } else if person.shares(&several) {
                 // One after another: what one tells may decide who the next one is.
-                self.settle(person, &mut turned_out).await?
+                self.settle(person).await?
             } else {
                 let led = person.digests.iter().find_map(|digest| known.get(digest));
                 let led = led.ok_or(KeyringError::Nobody)?;

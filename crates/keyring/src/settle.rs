@@ -72,30 +72,6 @@ fn settled(
     settled
 }
 
-/// Who turned out to be whom since the database was told last: within one batch.
-#[derive(Default)]
-pub(crate) struct TurnedOut(HashMap<SubjectId, SubjectId>);
-
-impl TurnedOut {
-    fn note(&mut self, known: &Known) {
-        if let Whom::Subject(me) = known.whom {
-            self.0.extend(known.same.iter().map(|other| (*other, me)));
-        }
-    }
-
-    fn whom(&self, mut subject: SubjectId) -> SubjectId {
-        while let Some(other) = self.0.get(&subject) {
-            subject = *other;
-        }
-        subject
-    }
-
-    /// Everybody who is this one.
-    fn all(&self, me: SubjectId) -> impl Iterator<Item = SubjectId> {
-        self.0.keys().copied().filter(move |other| self.whom(*other) == me).chain([me])
-    }
-}
-
 impl Keyring {
     /// Identifiers of which it has to be asked anew whose they are: those of whoever has several people's, and numbers that
     /// may have changed hands, or had not yet.
@@ -147,27 +123,17 @@ impl Keyring {
         Ok(doubtful)
     }
 
-    /// Who somebody is, by the database, and by who turned out to be whom just before. Links what is new of them, and gives
-    /// them the numbers that are theirs now.
-    pub(crate) async fn settle(
-        &self,
-        person: &Asked,
-        turned_out: &mut TurnedOut,
-    ) -> Result<Known, KeyringError> {
+    /// Who somebody is, by the database alone. Links what is new of them, and gives them the numbers that are theirs now.
+    pub(crate) async fn settle(&self, person: &Asked) -> Result<Known, KeyringError> {
         loop {
-            if let Some(known) = self.try_settle(person, turned_out).await? {
-                turned_out.note(&known);
+            if let Some(known) = self.try_settle(person).await? {
                 return Ok(known);
             }
         }
     }
 
     /// `None`: another process was first with an identifier that nobody had, so it leads to somebody else; now it is known.
-    async fn try_settle(
-        &self,
-        person: &Asked,
-        turned_out: &TurnedOut,
-    ) -> Result<Option<Known>, KeyringError> {
+    async fn try_settle(&self, person: &Asked) -> Result<Option<Known>, KeyringError> {
         let mut known = HashMap::new();
         let digests: Vec<_> = person.digests.iter().map(|digest| (person.tenant.clone(), *digest)).collect();
         let past = self.find(&digests, &mut known).await?;
@@ -185,15 +151,11 @@ impl Keyring {
         }
         let was_anothers = |digest: &Digest| owners.iter().any(|(one, _)| one == digest);
         known.retain(|digest, _| !was_anothers(digest));
-        let mut people: HashSet<_> = known.values().map(|led| (person.tenant.clone(), led.person)).collect();
-        for led in known.values_mut() {
-            led.person = turned_out.whom(led.person);
-            people.extend(turned_out.all(led.person).map(|subject| (person.tenant.clone(), subject)));
-        }
+        let people: HashSet<_> = known.values().map(|led| (person.tenant.clone(), led.person)).collect();
         let people: Vec<_> = people.into_iter().collect();
         let mut scopes: HashMap<SubjectId, HashSet<Digest>> = HashMap::new();
         for (subject, scope) in self.db.scopes(&people).await? {
-            scopes.entry(turned_out.whom(subject)).or_default().insert(scope);
+            scopes.entry(subject).or_default().insert(scope);
         }
         let leads: HashMap<Digest, SubjectId> =
             known.iter().map(|(digest, led)| (*digest, led.person)).collect();
